@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Makefile: the commands of the README. cmake builds; the scripts named here do the rest.
+
+STORE  ?= ./holostore
+MNT    ?= ./mnt
+PREFIX ?= /usr/local
+BUILD  ?= build
+
+SBINDIR = $(DESTDIR)$(PREFIX)/sbin
+BINDIR  = $(DESTDIR)$(PREFIX)/bin
+LIBDIR  = $(DESTDIR)$(PREFIX)/lib/holofs
+MANDIR  = $(DESTDIR)$(PREFIX)/share/man/man8
+# mount(8) and umount(8) look for their helpers in /sbin, whatever the prefix.
+HELPDIR = $(DESTDIR)/sbin
+
+.NOTPARALLEL:
+.PHONY: build mount unmount check soak bench deps install uninstall clean
+
+build: ## build the programs into build/bin
+	sh tools/build.sh $(BUILD)
+
+deps: ## install what building and mounting need
+	sh tools/deps.sh build
+
+mount: deps build ## format STORE if it is new and mount it at MNT
+	sh tools/mount-store.sh $(BUILD)/bin "$(STORE)" "$(MNT)"
+
+unmount: ## unmount MNT and wait until its store is clean
+	sh tools/umount.fuse.holofs "$(MNT)"
+
+check: ## every test: unit tests, sanitizers, clang, and the mounted filesystem
+	sh tools/deps.sh build test
+	bash tests/check.sh
+
+soak: build ## random operations and crashes for SOAK_MINUTES (default 60)
+	sh tools/deps.sh build test
+	bash tests/mount/soak.sh
+
+bench: ## compare with libfuse's passthrough_ll
+	sh tools/deps.sh build test
+	sh tools/build.sh $(BUILD)
+	bash bench/peers.sh $(BUILD)/peers
+	python3 bench/bench.py --bin $(BUILD)/bin --peers $(BUILD)/peers $(BENCH_ARGS)
+
+install: build
+	install -d "$(SBINDIR)" "$(BINDIR)" "$(MANDIR)" "$(HELPDIR)"
+	install -m 755 $(BUILD)/bin/mkfs.holofs $(BUILD)/bin/holofsck "$(SBINDIR)"
+	install -m 755 $(BUILD)/bin/holofs $(BUILD)/bin/holo "$(BINDIR)"
+	for so in $(BUILD)/bin/*.so; do [ ! -e "$$so" ] || install -D -m 644 -t "$(LIBDIR)" "$$so" || exit 1; done
+	install -m 755 tools/mount.fuse.holofs tools/umount.fuse.holofs "$(HELPDIR)"
+	install -m 644 docs/man/*.8 "$(MANDIR)"
+
+uninstall:
+	rm -f "$(SBINDIR)/mkfs.holofs" "$(SBINDIR)/holofsck" "$(BINDIR)/holofs" "$(BINDIR)/holo"
+	rm -f "$(HELPDIR)/mount.fuse.holofs" "$(HELPDIR)/umount.fuse.holofs"
+	for page in docs/man/*.8; do rm -f "$(MANDIR)/$${page##*/}"; done
+	rm -rf "$(LIBDIR)"
+
+clean: ## remove what was built; never a store
+	rm -rf build build-asan build-tsan build-clang

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* attr.h: what changes an inode's attributes besides setattr. */
+#ifndef HOLO_CORE_ATTR_H
+#define HOLO_CORE_ATTR_H
+
+#include "core/cache.h"
+
+/* A read happened: raise atime where the rules say so. Never fails the read. No lock held. */
+void touch_atime(struct holofs *fs, struct inode *i);
+
+/* Mode bits and xattrs that a write, a truncation or a change of owner takes away (lock held): the new mode. */
+uint32_t killed_mode(uint32_t mode);
+
+/* Log an image as the only item of a record, and take it over (lock held). */
+int log_image(struct holofs *fs, struct inode *i, const struct inode_image *img, enum record_kind kind);
+
+/* Make [off, end) a hole in the windows that are loaded; *delta is the change in stored bytes (lock held). */
+int punch_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end, uint64_t txg, int64_t *delta);
+
+/* Windows punched before their record had a txg (UINT64_MAX) get it (lock held). */
+void restamp_windows(struct inode *i, uint64_t txg);
+
+/* Load the windows that [off, end) touches and that hold extents, so that punching cannot fail later (lock held). */
+int load_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end, int64_t *stored);
+
+#endif

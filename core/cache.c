@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cache.c: the table of inodes, their windows and xattrs. */
+#include "core/cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "core/apply.h"
+
+enum { WINDOWS_PER_INODE = 1024 };
+
+static struct inode **bucket(struct holofs *fs, uint64_t ino)
+{
+    return &fs->itab[ino * 0x9e3779b97f4a7c15u >> 20 & (fs->itab_size - 1)];
+}
+
+static struct inode *find(struct holofs *fs, uint64_t ino)
+{
+    struct inode *i = *bucket(fs, ino);
+    while (i && i->ino != ino)
+        i = i->hash_next;
+    return i;
+}
+
+static void lru_remove(struct holofs *fs, struct inode *i)
+{
+    if (!i->in_lru)
+        return;
+    *(i->lru_prev ? &i->lru_prev->lru_next : &fs->ilru_first) = i->lru_next;
+    *(i->lru_next ? &i->lru_next->lru_prev : &fs->ilru_last) = i->lru_prev;
+    i->in_lru = false;
+}
+
+static void lru_add(struct holofs *fs, struct inode *i)
+{
+    lru_remove(fs, i);
+    i->lru_next = NULL;
+    i->lru_prev = fs->ilru_last;
+    *(fs->ilru_last ? &fs->ilru_last->lru_next : &fs->ilru_first) = i;
+    fs->ilru_last = i;
+    i->in_lru = true;
+}
+
+static void free_windows(struct holofs *fs, struct inode *i)
+{
+    for (uint32_t b = 0; b < i->wtab_size; b++) {
+        while (i->wtab[b]) {
+            struct iwin *w = i->wtab[b];
+            i->wtab[b] = w->next;
+            window_fini(&w->w);
+            free(w);
+            fs->n_windows--;
+        }
+    }
+    free(i->wtab);
+    i->wtab = NULL;
+    i->wtab_size = i->n_win = 0;
+}
+
+static void free_xattrs(struct inode *i)
+{
+    while (i->xattrs) {
+        struct xattr *x = i->xattrs;
+        i->xattrs = x->next;
+        free(x->value);
+        free(x);
+    }
+}
+
+static void unlink_dirty(struct inode *i)
+{
+    while (i->dirty_first) {
+        struct dentry *d = i->dirty_first;
+        i->dirty_first = d->dirty_next;
+        d->dirty_dir = NULL;
+    }
+    i->dirty_last = NULL;
+}
+
+static void free_inode(struct holofs *fs, struct inode *i)
+{
+    free_windows(fs, i);
+    free_xattrs(i);
+    unlink_dirty(i);
+    free(i->target);
+    mutex_fini(&i->lock);
+    free(i);
+}
+
+static void remove_inode(struct holofs *fs, struct inode *i)
+{
+    struct inode **p = bucket(fs, i->ino);
+    while (*p != i)
+        p = &(*p)->hash_next;
+    *p = i->hash_next;
+    lru_remove(fs, i);
+    fs->n_inodes--;
+    free_inode(fs, i);
+}
+
+static void rehash(struct holofs *fs)
+{
+    size_t old_size = fs->itab_size;
+    struct inode **old = fs->itab, **tab = calloc(old_size * 2, sizeof(*tab));
+    if (!tab)
+        return;
+    fs->itab = tab;
+    fs->itab_size = old_size * 2;
+    for (size_t b = 0; b < old_size; b++) {
+        while (old[b]) {
+            struct inode *i = old[b];
+            old[b] = i->hash_next;
+            struct inode **p = bucket(fs, i->ino);
+            i->hash_next = *p;
+            *p = i;
+        }
+    }
+    free(old);
+}
+
+static struct inode *insert(struct holofs *fs, const struct inode_image *img)
+{
+    struct inode *i = calloc(1, sizeof(*i));
+    if (!i)
+        return NULL;
+    i->ino = img->ino;
+    i->img = *img;
+    i->type = img->mode & S_IFMT;
+    mutex_init(&i->lock, RANK_INODE);
+    if (fs->n_inodes > fs->itab_size)
+        rehash(fs);
+    struct inode **p = bucket(fs, i->ino);
+    i->hash_next = *p;
+    *p = i;
+    fs->n_inodes++;
+    return i;
+}
+
+static bool evictable(struct holofs *fs, const struct inode *i)
+{
+    return i->refs == 0 && i->nlookup == 0 && i->opens == 0 && !i->orphan && is_applied(fs, i->dirty_txg);
+}
+
+/* Evict from the cold end; those that cannot go yet wait at the warm end (CACHE held). */
+static void shrink_inodes(struct holofs *fs, size_t tries)
+{
+    while (fs->n_inodes > fs->inode_max && fs->ilru_first && tries--) {
+        struct inode *i = fs->ilru_first;
+        if (i->dirty_first || !evictable(fs, i))
+            lru_add(fs, i);
+        else
+            remove_inode(fs, i);
+    }
+}
+
+static int load(struct holofs *fs, uint64_t ino, struct inode **out)
+{
+    struct meta_inode m;
+    struct inode_image img;
+    mutex_lock(&fs->reader_lock);
+    int e = meta_read_inode(fs->reader, ino, &m);
+    mutex_unlock(&fs->reader_lock);
+    if (e)
+        return e == -ENOENT ? -ESTALE : e;
+    meta_to_inode_image(&m, &img);
+    *out = insert(fs, &img);
+    return *out ? 0 : -ENOMEM;
+}
+
+int inode_get(struct holofs *fs, uint64_t ino, struct inode **out)
+{
+    int e = 0;
+    mutex_lock(&fs->cache_lock);
+    struct inode *i = find(fs, ino);
+    if (!i) {
+        shrink_inodes(fs, 4);
+        e = load(fs, ino, &i);
+    }
+    if (!e && i->gone)
+        e = -ESTALE;
+    if (!e) {
+        i->refs++;
+        lru_remove(fs, i);
+        *out = i;
+    }
+    mutex_unlock(&fs->cache_lock);
+    return e;
+}
+
+struct inode *inode_new(struct holofs *fs, const struct inode_image *img)
+{
+    mutex_lock(&fs->cache_lock);
+    shrink_inodes(fs, 4);
+    struct inode *i = insert(fs, img);
+    if (i) {
+        i->refs = 1;
+        i->xattrs_loaded = true;
+    }
+    mutex_unlock(&fs->cache_lock);
+    return i;
+}
+
+void inode_put(struct holofs *fs, struct inode *i)
+{
+    bool purge = false;
+    mutex_lock(&fs->cache_lock);
+    if (--i->refs == 0 && i->nlookup == 0 && i->opens == 0) {
+        purge = i->orphan && !i->gone && !fs->stopping;
+        if (purge) {
+            i->gone = true;
+            i->refs++;
+        } else {
+            lru_add(fs, i);
+        }
+    }
+    mutex_unlock(&fs->cache_lock);
+    if (purge) {
+        inode_purge(fs, i);
+        mutex_lock(&fs->cache_lock);
+        i->orphan = false;
+        if (--i->refs == 0)
+            lru_add(fs, i);
+        mutex_unlock(&fs->cache_lock);
+    }
+}
+
+void inode_lookup_ref(struct holofs *fs, struct inode *i, uint64_t n)
+{
+    mutex_lock(&fs->cache_lock);
+    i->nlookup += n;
+    mutex_unlock(&fs->cache_lock);
+}
+
+void holofs_forget(struct holofs *fs, uint64_t ino, uint64_t n)
+{
+    mutex_lock(&fs->cache_lock);
+    struct inode *i = find(fs, ino);
+    if (i) {
+        i->nlookup -= n < i->nlookup ? n : i->nlookup;
+        i->refs++;
+    }
+    mutex_unlock(&fs->cache_lock);
+    if (i)
+        inode_put(fs, i);
+}
+
+int holofs_open_file(struct holofs *fs, uint64_t ino, bool writes, bool truncate)
+{
+    struct inode *i;
+    int e = inode_get(fs, ino, &i);
+    if (e)
+        return e;
+    mutex_lock(&fs->cache_lock);
+    i->opens++;
+    i->writers += writes;
+    mutex_unlock(&fs->cache_lock);
+    if (truncate) {
+        struct holofs_attr a;
+        struct holofs_setattr s = { .set = HOLOFS_SET_SIZE | HOLOFS_SET_KILL_PRIV };
+        e = holofs_setattr(fs, ino, &s, &a);
+        if (e)
+            holofs_release_file(fs, ino, writes);
+    }
+    inode_put(fs, i);
+    return e;
+}
+
+bool holofs_has_writers(struct holofs *fs, uint64_t ino)
+{
+    mutex_lock(&fs->cache_lock);
+    struct inode *i = find(fs, ino);
+    bool has = i && i->writers > 0;
+    mutex_unlock(&fs->cache_lock);
+    return has;
+}
+
+void holofs_release_file(struct holofs *fs, uint64_t ino, bool writes)
+{
+    mutex_lock(&fs->cache_lock);
+    struct inode *i = find(fs, ino);
+    if (i) {
+        i->opens--;
+        i->writers -= writes;
+        i->refs++;
+    }
+    mutex_unlock(&fs->cache_lock);
+    if (i)
+        inode_put(fs, i);
+}
+
+void inode_purge(struct holofs *fs, struct inode *i)
+{
+    uint8_t space[128];
+    struct rec r;
+    uint64_t txg;
+    rec_begin(&r, space, sizeof(space), REC_PURGE, clock_real_ns());
+    rec_inode_gone(&r, i->ino);
+    rec_orphan(&r, i->ino, true);
+    mutex_lock(&i->lock);
+    int e = log_append(fs, space, rec_end(&r), NULL, 0, &txg, NULL);
+    if (!e) {
+        inode_dirty(i, txg);
+        fs->n_files--;
+    }
+    mutex_unlock(&i->lock);
+}
+
+struct orphans {
+    uint64_t *v;
+    size_t n, cap;
+};
+
+static int note_orphan(void *arg, uint64_t ino)
+{
+    struct orphans *o = arg;
+    if (o->n == o->cap) {
+        size_t cap = o->cap ? 2 * o->cap : 64;
+        uint64_t *v = realloc(o->v, cap * sizeof(*v));
+        if (!v)
+            return -ENOMEM;
+        o->v = v;
+        o->cap = cap;
+    }
+    o->v[o->n++] = ino;
+    return 0;
+}
+
+int purge_orphans(struct holofs *fs)
+{
+    struct orphans o = { 0 };
+    mutex_lock(&fs->reader_lock);
+    int e = meta_each_orphan(fs->reader, note_orphan, &o);
+    mutex_unlock(&fs->reader_lock);
+    for (size_t n = 0; n < o.n && !e; n++) {
+        struct inode *i;
+        e = inode_get(fs, o.v[n], &i);
+        if (e == -ESTALE) {
+            e = 0;
+            continue;
+        }
+        if (e)
+            break;
+        i->orphan = true;
+        inode_put(fs, i);
+    }
+    free(o.v);
+    return e;
+}
+
+/* ---- windows ---- */
+
+static struct iwin *window_in_memory(const struct inode *i, uint32_t win)
+{
+    struct iwin *w = i->wtab_size ? i->wtab[win & (i->wtab_size - 1)] : NULL;
+    while (w && w->win != win)
+        w = w->next;
+    return w;
+}
+
+/* Drop the windows that the index knows (inode lock held). */
+static void drop_clean(struct holofs *fs, struct inode *i)
+{
+    for (uint32_t b = 0; b < i->wtab_size; b++) {
+        struct iwin **p = &i->wtab[b];
+        while (*p) {
+            struct iwin *w = *p;
+            if (!is_applied(fs, w->dirty_txg)) {
+                p = &w->next;
+                continue;
+            }
+            *p = w->next;
+            window_fini(&w->w);
+            free(w);
+            i->n_win--;
+            fs->n_windows--;
+        }
+    }
+}
+
+static int grow_windows(struct inode *i)
+{
+    uint32_t size = i->wtab_size ? i->wtab_size * 2 : 4;
+    struct iwin **tab = calloc(size, sizeof(*tab));
+    if (!tab)
+        return -ENOMEM;
+    for (uint32_t b = 0; b < i->wtab_size; b++) {
+        while (i->wtab[b]) {
+            struct iwin *w = i->wtab[b];
+            i->wtab[b] = w->next;
+            w->next = tab[w->win & (size - 1)];
+            tab[w->win & (size - 1)] = w;
+        }
+    }
+    free(i->wtab);
+    i->wtab = tab;
+    i->wtab_size = size;
+    return 0;
+}
+
+static int read_window(struct holofs *fs, uint64_t ino, uint32_t win, struct window *out)
+{
+    size_t cap = 4096, len = 0;
+    uint8_t stack[4096], *blob = stack;
+    mutex_lock(&fs->reader_lock);
+    int e = meta_read_window(fs->reader, ino, win, blob, cap, &len);
+    while (e == -ERANGE) {
+        cap = len;
+        if (blob != stack)
+            free(blob);
+        blob = malloc(cap);
+        e = blob ? meta_read_window(fs->reader, ino, win, blob, cap, &len) : -ENOMEM;
+    }
+    mutex_unlock(&fs->reader_lock);
+    if (!e)
+        e = window_decode(out, win, blob, len);
+    else if (e == -ENOENT)
+        e = 0;
+    if (blob != stack)
+        free(blob);
+    return e;
+}
+
+int inode_window(struct holofs *fs, struct inode *i, uint32_t win, struct iwin **out)
+{
+    struct iwin *w = window_in_memory(i, win);
+    if (w) {
+        *out = w;
+        return 0;
+    }
+    if (i->n_win >= WINDOWS_PER_INODE)
+        drop_clean(fs, i);
+    if (i->n_win >= i->wtab_size) {
+        int e = grow_windows(i);
+        if (e)
+            return e;
+    }
+    w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    w->win = win;
+    int e = (uint64_t)win * WINDOW_SIZE < i->img.size ? read_window(fs, i->ino, win, &w->w) : 0;
+    if (e) {
+        window_fini(&w->w);
+        free(w);
+        return e;
+    }
+    struct iwin **p = &i->wtab[win & (i->wtab_size - 1)];
+    w->next = *p;
+    *p = w;
+    i->n_win++;
+    fs->n_windows++;
+    *out = w;
+    return 0;
+}
+
+int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win)
+{
+    uint32_t best = UINT32_MAX, in_index;
+    for (uint32_t b = 0; b < i->wtab_size; b++) {
+        for (struct iwin *w = i->wtab[b]; w; w = w->next) {
+            if (w->win >= first && w->win < best)
+                best = w->win;
+        }
+    }
+    if ((uint64_t)first * WINDOW_SIZE < i->img.size && best > first) {
+        mutex_lock(&fs->reader_lock);
+        int e = meta_read_next_window(fs->reader, i->ino, first, &in_index);
+        mutex_unlock(&fs->reader_lock);
+        if (e && e != -ENOENT)
+            return e;
+        if (!e && in_index < best)
+            best = in_index;
+    }
+    *win = best;
+    return best != UINT32_MAX;
+}
+
+/* ---- all of it ---- */
+
+int cache_init(struct holofs *fs)
+{
+    mutex_init(&fs->ns_lock, RANK_NS);
+    mutex_init(&fs->cache_lock, RANK_CACHE);
+    fs->itab_size = fs->dtab_size = 1024;
+    fs->itab = calloc(fs->itab_size, sizeof(*fs->itab));
+    fs->dtab = calloc(fs->dtab_size, sizeof(*fs->dtab));
+    fs->inode_max = fs->opt.cache_bytes / 2048;
+    fs->dentry_max = fs->opt.cache_bytes / 1024;
+    fs->open_max = (unsigned)(fs->opt.cache_bytes / (1u << 20));
+    fs->open_max = fs->open_max < 16 ? 16 : fs->open_max > 512 ? 512 : fs->open_max;
+    return fs->itab && fs->dtab ? 0 : -ENOMEM;
+}
+
+static void free_dentries(struct holofs *fs)
+{
+    for (size_t b = 0; fs->dtab && b < fs->dtab_size; b++) {
+        while (fs->dtab[b]) {
+            struct dentry *d = fs->dtab[b];
+            fs->dtab[b] = d->hash_next;
+            free(d);
+        }
+    }
+    free(fs->dtab);
+}
+
+void cache_fini(struct holofs *fs)
+{
+    for (size_t b = 0; fs->itab && b < fs->itab_size; b++) {
+        while (fs->itab[b]) {
+            struct inode *i = fs->itab[b];
+            fs->itab[b] = i->hash_next;
+            i->dirty_first = NULL;
+            free_inode(fs, i);
+        }
+    }
+    free(fs->itab);
+    free_dentries(fs);
+    mutex_fini(&fs->ns_lock);
+    mutex_fini(&fs->cache_lock);
+}
+
+void cache_shrink(struct holofs *fs)
+{
+    mutex_lock(&fs->ns_lock);
+    dentry_shrink(fs, fs->n_dentries);
+    mutex_lock(&fs->cache_lock);
+    shrink_inodes(fs, fs->n_inodes);
+    mutex_unlock(&fs->cache_lock);
+    mutex_unlock(&fs->ns_lock);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cache.h: inodes, their extent windows and xattrs, and names, in memory.
+ *
+ * Invariant: an object whose newest change is not applied to the index yet (dirty_txg > applied_txg) is never
+ * evicted. So what is not in memory is as the index says, and nothing has to be merged, but for listings.
+ */
+#ifndef HOLO_CORE_CACHE_H
+#define HOLO_CORE_CACHE_H
+
+#include "core/fs.h"
+#include <sys/stat.h>
+
+#include "base/sum.h"
+#include "core/log.h"
+
+enum { INODE_HAS_XATTR = 1 }; /* inode_image.flags: xattrs may exist */
+
+struct xattr {
+    struct xattr *next;
+    size_t name_len, len;
+    uint8_t *value;
+    char name[];
+};
+
+/* One MiB of a file, loaded. */
+struct iwin {
+    struct iwin *next; /* hash chain */
+    uint32_t win;
+    uint64_t dirty_txg;
+    struct window w;
+};
+
+/*
+ * CACHE guards the table links and counts; `lock` the image, windows, xattrs and target; NS the names in a
+ * directory (dirty list). An inode is referenced while refs, nlookup or opens is not 0.
+ */
+struct inode {
+    struct inode *hash_next, *lru_next, *lru_prev;
+    bool in_lru;
+    uint64_t ino;
+    uint32_t type;    /* S_IFMT bits; never change */
+    uint64_t nlookup; /* references the kernel holds */
+    uint32_t refs;
+    _Atomic uint32_t opens;
+    uint32_t writers; /* of the opens; CACHE */
+    bool gone;        /* purged: kept until the index knows */
+    _Atomic bool orphan;
+    bool told, stale; /* attributes are cached above; and have changed since */
+    struct mutex lock;
+    struct inode_image img;
+    _Atomic uint64_t dirty_txg;
+    struct iwin **wtab;
+    uint32_t wtab_size, n_win;
+    struct xattr *xattrs;
+    bool xattrs_loaded;
+    char *target;
+    _Atomic uint8_t raw_streak; /* chunks in a row that did not shrink */
+    struct dentry *dirty_first, *dirty_last;
+};
+
+struct dentry {
+    struct dentry *hash_next, *lru_next, *lru_prev;
+    struct dentry *dirty_next, *dirty_prev; /* in the directory's list, by age */
+    struct inode *dirty_dir;                /* whose list it is in, or NULL */
+    uint64_t parent, ino, cookie, dirty_txg; /* ino 0: there is no such name */
+    uint32_t type, name_len;
+    char name[];
+};
+
+/* The inode, loaded if need be, with a reference. -ESTALE if there is none. */
+int inode_get(struct holofs *fs, uint64_t ino, struct inode **out);
+void inode_put(struct holofs *fs, struct inode *i);
+/* A new inode with this image, one reference; NULL when memory is short. */
+struct inode *inode_new(struct holofs *fs, const struct inode_image *img);
+/* Raise the reference that the kernel holds. */
+void inode_lookup_ref(struct holofs *fs, struct inode *i, uint64_t n);
+
+/* Attributes for the caller (lock held). */
+void inode_to_attr(struct inode *i, struct holofs_attr *out);
+
+/* Do mtime and ctime of this inode come with setattr (holofs_times_from_above)? */
+static inline bool inode_times_from_above(const struct holofs *fs, const struct inode *i)
+{
+    return fs->times_from_above && (i->type & S_IFMT) == S_IFREG;
+}
+
+/* Mark changed in txg (inode lock held). */
+static inline void inode_dirty(struct inode *i, uint64_t txg)
+{
+    if (txg > i->dirty_txg)
+        i->dirty_txg = txg;
+}
+
+/* The window of the inode (lock held), loaded if need be. Windows behind the end of the file are empty. */
+int inode_window(struct holofs *fs, struct inode *i, uint32_t win, struct iwin **out);
+/* The first window >= first that has extents or is in memory: 1 and *win, 0 if none (lock held). */
+int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win);
+
+/* Load the xattrs (lock held). */
+int inode_load_xattrs(struct holofs *fs, struct inode *i);
+struct xattr *xattr_find(struct inode *i, const char *name);
+
+/* ---- names (NS held) ---- */
+
+/* The entry of that name, negative if there is none; -ENOMEM or what the index says. */
+int dentry_find(struct holofs *fs, uint64_t parent, const char *name, size_t len, struct dentry **out);
+/* Point an entry at an inode (0: none) as of txg. */
+void dentry_set(struct dentry *d, struct inode *dir, uint64_t ino, uint32_t type, uint64_t cookie, uint64_t txg);
+/* 1 if the directory has no entries, 0 if it has. */
+int dir_is_empty(struct holofs *fs, struct inode *dir);
+/* The cached entry or NULL; never reads the index. */
+struct dentry *dentry_cached(struct holofs *fs, uint64_t parent, const char *name, size_t len);
+/* Evict at most `tries` entries, down to the limit. */
+void dentry_shrink(struct holofs *fs, size_t tries);
+/* Drop entries of the list that the index knows by now. */
+void dentry_trim_dirty(struct holofs *fs, struct inode *dir);
+
+int cache_init(struct holofs *fs);
+void cache_fini(struct holofs *fs);
+/* Evict down to the limits. */
+void cache_shrink(struct holofs *fs);
+
+/* Drop an orphan for good once nobody refers to it; called by inode_put. */
+void inode_purge(struct holofs *fs, struct inode *i);
+/* Purge the orphans a crash left behind. */
+int purge_orphans(struct holofs *fs);
+
+/* ---- ACLs (acl.c): values of system.posix_acl_* ---- */
+
+/* Permission bits that an access ACL stands for: 0 and *mode with its low nine bits replaced, or -EINVAL. */
+int acl_to_mode(const void *acl, size_t len, uint32_t *mode);
+/* Does it say no more than mode bits do? Then it is not kept. */
+bool acl_is_minimal(const void *acl, size_t len);
+/* Change an access ACL in place to fit new permission bits (chmod). */
+int acl_chmod(void *acl, size_t len, uint32_t mode);
+/* Turn a default ACL into the access ACL of a new file with these mode bits, both adjusted. *trivial: mode says it all. */
+int acl_inherit(void *acl, size_t len, uint32_t *mode, bool *trivial);
+
+#endif

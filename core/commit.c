@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * commit.c: make the open txg durable: one write to the ring, one sync.
+ *
+ * Steps, under COMMIT: close the txg; containers that are being sealed and hold some of its data are waited
+ * for (then they are durable); data in open heads goes into the ring; a last record names every container
+ * sealed since the last commit and the counters; append; then the records flow into the metadata head and to
+ * the index.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "core/container.h"
+#include "core/head.h"
+#include "core/log.h"
+
+/* Data of open heads that goes into the ring. */
+struct gather {
+    struct ring_data *data;
+    struct head **head; /* where each comes from, referenced */
+    uint32_t n;
+    uint64_t bytes;
+};
+
+static void gather_fini(struct holofs *fs, struct gather *g)
+{
+    for (uint32_t i = 0; i < g->n; i++)
+        head_unref(fs, g->head[i]);
+    free(g->data);
+    free(g->head);
+    *g = (struct gather){ 0 };
+}
+
+/* 1: the segment's bytes are in a head that is open and now held; 0: they are in a sealed container. */
+static int hold_segment(struct holofs *fs, const struct ring_segment *s, struct head **out)
+{
+    for (;;) {
+        bool sealing = false;
+        mutex_lock(&fs->head_lock);
+        mutex_lock(&fs->ctab_lock);
+        struct container *c = s->container < fs->ctab_cap ? fs->ctab[s->container] : NULL;
+        struct head *h = c ? c->head : NULL;
+        if (h && h->state == HEAD_OPEN) {
+            h->refs++;
+            *out = h;
+        } else {
+            sealing = h && h->state == HEAD_SEALING;
+        }
+        bool open = h && !sealing && *out;
+        mutex_unlock(&fs->ctab_lock);
+        mutex_unlock(&fs->head_lock);
+        if (open)
+            return 1;
+        if (!sealing)
+            return c ? 0 : -EIO;
+        int e = head_wait_sealed(fs, s->container);
+        if (e)
+            return e;
+    }
+}
+
+static int gather_data(struct holofs *fs, const struct txg *t, struct gather *g)
+{
+    *g = (struct gather){ 0 };
+    if (t->n_seg == 0)
+        return 0;
+    g->data = malloc(t->n_seg * sizeof(*g->data));
+    g->head = malloc(t->n_seg * sizeof(*g->head));
+    if (!g->data || !g->head)
+        return -ENOMEM;
+    for (size_t i = 0; i < t->n_seg; i++) {
+        struct head *h = NULL;
+        int r = hold_segment(fs, &t->seg[i], &h);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            continue;
+        g->data[g->n] = (struct ring_data){ .seg = t->seg[i], .bytes = h->buf + t->seg[i].off };
+        g->head[g->n++] = h;
+        g->bytes += t->seg[i].len;
+    }
+    return 0;
+}
+
+/* The record that closes a txg: containers that became durable, and the counters (COMMIT held). */
+static int closing_record(struct holofs *fs, struct txg *t, struct head **named)
+{
+    size_t n = 0;
+    struct counters c;
+    mutex_lock(&fs->head_lock);
+    struct head **link = &fs->sealing, *list = NULL, **last = &list;
+    while (*link) {
+        struct head *h = *link;
+        if (h->state != HEAD_SEALED) {
+            link = &h->next;
+            continue;
+        }
+        *link = h->next;
+        h->next = NULL;
+        *last = h;
+        last = &h->next;
+        n++;
+    }
+    fs->sealing_last = link;
+    c.next_container = fs->next_container;
+    mutex_unlock(&fs->head_lock);
+    *named = list;
+    size_t cap = 256 + n * 64;
+    uint8_t *space = malloc(cap);
+    if (!space)
+        return -ENOMEM;
+    struct rec rec;
+    rec_begin(&rec, space, cap, REC_COMMIT, clock_real_ns());
+    for (struct head *h = list; h; h = h->next) {
+        struct container_info info = { .id = h->id, .cls = h->cls, .state = CONTAINER_SEALED, .r = h->r, .used = h->used,
+                                       .first_txg = h->first_txg, .last_txg = h->last_txg };
+        rec_container(&rec, &info);
+    }
+    mutex_lock(&fs->log_lock);
+    uint64_t seq = fs->next_seq++;
+    mutex_unlock(&fs->log_lock);
+    c.next_seq = seq + 1;
+    c.next_ino = fs->next_ino;
+    c.next_cookie = fs->next_cookie;
+    rec_counters(&rec, &c);
+    size_t len = rec_end(&rec);
+    rec_set_seq(space, seq);
+    int e = len ? buf_add(&t->records, space, len) : -EOVERFLOW;
+    t->n_records++;
+    free(space);
+    return e;
+}
+
+/* Oldest lsn that some head, the metadata head or the index still needs. */
+static uint64_t needed_lsn(struct holofs *fs)
+{
+    uint64_t lsn = ring_end(fs->ring);
+    mutex_lock(&fs->head_lock);
+    for (unsigned r = 0; r < HEADS; r++) {
+        if (fs->heads[r] && fs->heads[r]->first_lsn < lsn)
+            lsn = fs->heads[r]->first_lsn;
+    }
+    for (struct head *h = fs->sealing; h; h = h->next)
+        lsn = h->first_lsn < lsn ? h->first_lsn : lsn;
+    mutex_unlock(&fs->head_lock);
+    if (fs->metalog && fs->metalog->first_lsn < lsn)
+        lsn = fs->metalog->first_lsn;
+    uint64_t durable = fs->index_durable_txg;
+    for (size_t i = 0; i < fs->n_place; i++) {
+        if (fs->place[i].txg > durable)
+            return fs->place[i].lsn < lsn ? fs->place[i].lsn : lsn;
+    }
+    return lsn;
+}
+
+void commit_advance_tail(struct holofs *fs)
+{
+    ring_set_tail(fs->ring, needed_lsn(fs));
+    size_t drop = 0;
+    while (drop + 1 < fs->n_place && fs->place[drop + 1].lsn <= ring_tail(fs->ring))
+        drop++;
+    memmove(fs->place, fs->place + drop, (fs->n_place - drop) * sizeof(*fs->place));
+    fs->n_place -= drop;
+}
+
+/* Ask for everything that holds ring space older than lsn to be sealed (COMMIT held). */
+static int push_out(struct holofs *fs, uint64_t lsn)
+{
+    heads_seal_before(fs, lsn);
+    if (fs->metalog && fs->metalog->first_lsn < lsn)
+        return metalog_seal(fs);
+    return 0;
+}
+
+/* Wait for the sealer's queue (COMMIT may be held). */
+static int wait_sealing(struct holofs *fs)
+{
+    mutex_lock(&fs->head_lock);
+    while (fs->n_sealing && !fs->failed)
+        mutex_wait(&fs->head_lock, &fs->head_cond);
+    mutex_unlock(&fs->head_lock);
+    return fs->failed;
+}
+
+/* Blocks kept free so that a commit of records alone always fits: it is what frees the others. */
+static uint64_t slack(const struct holofs *fs)
+{
+    return fs->sb.ring_blocks / 4;
+}
+
+/* If the txg's data does not fit into the ring, seal it (and all that holds ring space) instead. */
+static int fit_data(struct holofs *fs, const struct txg *t, struct gather *g)
+{
+    uint64_t need = ring_blocks_for(g->n, t->records.len, g->bytes) + slack(fs);
+    commit_advance_tail(fs);
+    if (g->n == 0 || ring_free_blocks(fs->ring) >= need)
+        return 0;
+    gather_fini(fs, g);
+    int e = heads_seal(fs, 1, false);
+    if (!e)
+        e = push_out(fs, ring_end(fs->ring));
+    if (!e)
+        e = wait_sealing(fs);
+    return e ? e : gather_data(fs, t, g);
+}
+
+/* The records must fit: what frees ring space and does not need a commit is waited for. */
+static int fit_records(struct holofs *fs, const struct txg *t, const struct gather *g)
+{
+    uint64_t need = ring_blocks_for(g->n, t->records.len, g->bytes);
+    commit_advance_tail(fs);
+    if (ring_free_blocks(fs->ring) >= need)
+        return 0;
+    indexer_wait(fs, fs->committed_txg, true);
+    commit_advance_tail(fs);
+    return ring_free_blocks(fs->ring) >= need ? 0 : -HOLO_ERINGFULL;
+}
+
+int note_ring_place(struct holofs *fs, const struct ring_txg *t)
+{
+    if (fs->n_place == fs->cap_place) {
+        size_t cap = fs->cap_place ? 2 * fs->cap_place : 256;
+        struct ring_place *p = realloc(fs->place, cap * sizeof(*p));
+        if (!p)
+            return -ENOMEM;
+        fs->place = p;
+        fs->cap_place = cap;
+    }
+    fs->place[fs->n_place++] = (struct ring_place){ t->txg, t->lsn };
+    return 0;
+}
+
+/* What the heads and the ring know of each other after a commit. */
+static int note_committed(struct holofs *fs, const struct ring_txg *t, const struct gather *g, struct head *named)
+{
+    mutex_lock(&fs->head_lock);
+    for (uint32_t i = 0; i < g->n; i++) {
+        if (g->head[i]->first_lsn > t->lsn)
+            g->head[i]->first_lsn = t->lsn;
+    }
+    mutex_unlock(&fs->head_lock);
+    while (named) {
+        struct head *h = named;
+        named = h->next;
+        struct container *c = ctab_find(fs, h->id);
+        if (c)
+            c->sealed_txg = t->txg;
+        if (h->cls == CLASS_META_LOG)
+            fs->previous_meta = h->id;
+        head_unref(fs, h);
+    }
+    return note_ring_place(fs, t);
+}
+
+static struct ring_txg describe(struct holofs *fs, const struct txg *t, uint32_t flags)
+{
+    struct ring_txg r = { .epoch = fs->epoch, .txg = t->number, .time_ns = clock_real_ns(), .flags = flags };
+    if (!fs->epoch_begun) {
+        r.flags |= RING_EPOCH_FIRST;
+        r.base_epoch = fs->base_epoch;
+        r.base_txg = fs->base_txg;
+        r.base_chain = fs->base_chain;
+    }
+    return r;
+}
+
+/* Make a closed txg durable and hand its records on (COMMIT held). t->records is consumed. */
+static int commit_closed(struct holofs *fs, struct txg *t, uint32_t flags)
+{
+    struct gather g;
+    struct head *named = NULL;
+    int e = gather_data(fs, t, &g);
+    if (!e)
+        e = fit_data(fs, t, &g);
+    if (!e)
+        e = closing_record(fs, t, &named);
+    if (!e)
+        e = fit_records(fs, t, &g);
+    struct ring_txg r = describe(fs, t, flags);
+    if (!e)
+        e = ring_append(fs->ring, &r, g.data, g.n, t->records.p, t->records.len);
+    if (!e) {
+        fs->epoch_begun = true;
+        fs->chain = r.chain;
+        COUNT(fs, commits, 1);
+        COUNT(fs, commit_bytes, r.blocks * BLOCK_SIZE);
+        e = note_committed(fs, &r, &g, named);
+        if (!e)
+            e = metalog_append(fs, &r, t->records.p, t->records.len);
+        fs->committed_txg = t->number;
+        if (!e)
+            e = indexer_enqueue(fs, &r, &t->records, t->n_records);
+    }
+    gather_fini(fs, &g);
+    return e;
+}
+
+/* Keep at least half of the ring free in the background. */
+static int housekeep_ring(struct holofs *fs)
+{
+    if (ring_used_blocks(fs->ring) < fs->sb.ring_blocks / 2)
+        return 0;
+    return push_out(fs, ring_end(fs->ring) - fs->sb.ring_blocks / 4);
+}
+
+/* Take the open txg away and open the next (COMMIT held). false if there is nothing in it. */
+static bool close_txg(struct holofs *fs, struct txg *t, bool even_empty)
+{
+    mutex_lock(&fs->log_lock);
+    bool any = fs->open.n_records > 0 || even_empty;
+    if (any) {
+        *t = fs->open;
+        fs->open = (struct txg){ .number = t->number + 1 };
+    }
+    mutex_unlock(&fs->log_lock);
+    return any;
+}
+
+static bool sealed_waiting(struct holofs *fs)
+{
+    bool any = false;
+    mutex_lock(&fs->head_lock);
+    for (struct head *h = fs->sealing; h; h = h->next)
+        any |= h->state == HEAD_SEALED;
+    mutex_unlock(&fs->head_lock);
+    return any;
+}
+
+static int commit_locked(struct holofs *fs, uint32_t flags)
+{
+    struct txg t;
+    int e = log_writable(fs);
+    if (e)
+        return e;
+    if (!close_txg(fs, &t, flags != 0 || sealed_waiting(fs)))
+        return 0;
+    uint64_t t0 = clock_mono_ns();
+    e = commit_closed(fs, &t, flags);
+    if (!e)
+        e = housekeep_ring(fs);
+    if (e)
+        fs_fail(fs, e, "commit");
+    hist_add(&fs->count.commit_ns, clock_mono_ns() - t0);
+    buf_fini(&t.records);
+    free(t.seg);
+    return e;
+}
+
+int commit_txg(struct holofs *fs, uint64_t want)
+{
+    if (fs->committed_txg >= want)
+        return 0;
+    mutex_lock(&fs->commit_lock);
+    int e = fs->committed_txg >= want ? 0 : commit_locked(fs, 0);
+    mutex_unlock(&fs->commit_lock);
+    return e;
+}
+
+int commit_all(struct holofs *fs, uint32_t flags)
+{
+    mutex_lock(&fs->commit_lock);
+    int e = commit_locked(fs, flags);
+    mutex_unlock(&fs->commit_lock);
+    return e;
+}
+
+void commit_wake(struct holofs *fs)
+{
+    mutex_lock(&fs->wake_lock);
+    fs->commit_wanted = true;
+    pthread_cond_broadcast(&fs->wake_cond);
+    mutex_unlock(&fs->wake_lock);
+}
+
+/* Sleep until somebody wakes us or the time is over. */
+static void doze(struct holofs *fs, uint64_t ns)
+{
+    mutex_lock(&fs->wake_lock);
+    if (!fs->stopping && !fs->commit_wanted)
+        mutex_timedwait(&fs->wake_lock, &fs->wake_cond, ns);
+    fs->commit_wanted = false;
+    mutex_unlock(&fs->wake_lock);
+}
+
+static bool open_txg_is_due(struct holofs *fs)
+{
+    uint64_t limit = (uint64_t)fs->opt.commit_seconds * 1000000000u;
+    mutex_lock(&fs->log_lock);
+    uint64_t opened = fs->open.opened_ns;
+    bool much = log_is_half_full(fs);
+    mutex_unlock(&fs->log_lock);
+    if (much)
+        return true;
+    return opened && clock_mono_ns() - opened + 50000000u >= limit;
+}
+
+void *committer_main(void *arg)
+{
+    struct holofs *fs = arg;
+    while (!fs->stopping) {
+        doze(fs, 250000000u);
+        if (fs->failed)
+            continue;
+        if (open_txg_is_due(fs) || sealed_waiting(fs))
+            commit_all(fs, 0);
+    }
+    return NULL;
+}
+
+void *mirror_main(void *arg)
+{
+    struct holofs *fs = arg;
+    bool told = false;
+    while (!fs->stopping) {
+        mutex_lock(&fs->wake_lock);
+        if (!fs->stopping)
+            mutex_timedwait(&fs->wake_lock, &fs->wake_cond, 1000000000u);
+        mutex_unlock(&fs->wake_lock);
+        int64_t n = ring_mirror(fs->ring);
+        if ((n < 0 || ring_failed_copies(fs->ring)) && !told) {
+            event_add(fs, "ring_copy_failed", "s:i", "copies", (int)ring_failed_copies(fs->ring));
+            told = true;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * container.h: the table of containers, their open files, reading with verification, and repair.
+ */
+#ifndef HOLO_CORE_CONTAINER_H
+#define HOLO_CORE_CONTAINER_H
+
+#include "core/fs.h"
+#include "core/head.h"
+
+/* The open file of a sealed container. */
+struct copen {
+    struct bfile *f;
+    struct container_header h;
+    _Atomic(uint8_t *) *table; /* table blocks read so far, h.table_blocks pointers */
+    uint32_t refs;             /* CTAB; 1 is the table's own */
+    struct piece *pieces;      /* the directory, for messages, once read; REPAIR */
+    size_t n_pieces;
+};
+
+/* A row stays in memory when its container is deleted, so that whoever found it just before may look at it. */
+struct container {
+    uint32_t id, cls, r, used;
+    _Atomic uint32_t state;
+    _Atomic uint64_t sealed_txg; /* UINT64_MAX: sealed, but no commit names it yet */
+    _Atomic int64_t live;      /* bytes that applied extents refer to */
+    struct head *head;         /* while it is in memory; CTAB */
+    struct copen *open;        /* CTAB */
+    struct container *lru_next, *lru_prev;
+    bool deleting;
+};
+
+/* NULL if there is no such container. What is found stays valid until the store is closed. */
+struct container *ctab_find(struct holofs *fs, uint32_t id);
+
+/* Insert or update; creates the row. -ENOMEM. */
+int ctab_set(struct holofs *fs, const struct container_info *info, uint64_t sealed_txg, struct head *head);
+void ctab_remove(struct holofs *fs, uint32_t id);
+void ctab_add_live(struct holofs *fs, uint32_t id, int64_t delta);
+void ctab_fini(struct holofs *fs);
+/* Call cb for every container, in order of id, without a lock held during the call. */
+int ctab_each(struct holofs *fs, int (*cb)(void *arg, uint32_t id), void *arg);
+
+/* An open sealed container; copen_put gives it back. A damaged header is read from its other copy. */
+int copen_get(struct holofs *fs, uint32_t id, struct copen **out);
+void copen_put(struct holofs *fs, struct copen *o);
+/* Forget an open file (it was deleted or replaced). */
+void copen_drop(struct holofs *fs, uint32_t id);
+
+/* Open a container file by itself: header from A or B; *bad_headers is a bit for each bad one. */
+int copen_file(struct holofs *fs, uint32_t id, bool direct, struct copen **out, unsigned *bad_headers);
+void copen_free(struct copen *o);
+
+/* Where damage is met, for messages. */
+struct whose {
+    uint64_t ino; /* 0: not known */
+    uint64_t off; /* offset in the file */
+};
+
+/*
+ * Read len bytes of content at coff. Every block touched is verified; bad ones are rebuilt, healed and told.
+ * From a head, bytes come from memory. Returns 0, -EIO and friends.
+ * @scratch: at least (len / 4096 + 2) blocks, may hold the result; *data points at the first byte wanted.
+ */
+int container_read(struct holofs *fs, uint32_t id, uint64_t coff, size_t len, uint8_t *blocks, const uint8_t **data, const struct whose *w);
+
+/* Checksum of one block as the table says (tags). */
+int container_block_sum(struct holofs *fs, uint32_t id, uint32_t position, uint64_t *sum);
+
+/* Is this the right block for stored position x? Either table copy may say so. 1, 0, or a negative code. */
+int container_verify(struct holofs *fs, struct copen *o, uint32_t x, const uint8_t *block);
+
+/* Read one stored position raw, through the remap table. */
+int container_read_block(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block);
+
+/*
+ * Rebuild stored position x from its stripe into block, heal it and every other bad block of the stripe.
+ * Returns 0, -HOLO_EPARITY or -HOLO_ESUM when it cannot be rebuilt (told, counted). One at a time.
+ */
+int repair_position(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w);
+
+/* "/path" of an inode for messages, from the index; "inode N" when there is none. */
+void path_for_message(struct holofs *fs, uint64_t ino, char *out, size_t cap);
+
+/* Is the table block of stored position x intact in either copy? */
+bool container_table_readable(struct holofs *fs, struct copen *o, uint32_t x);
+
+/* One block of a container file and what belongs there. */
+struct heal {
+    uint32_t file_block;
+    const uint8_t *block;
+};
+/* Write, sync and read back n blocks; those the medium does not keep are remapped. 0, or what remapping failed with. */
+int container_heal_blocks(struct holofs *fs, uint32_t id, const struct heal *heal, unsigned n);
+
+/* "repaired" or "lost": one event for each container and file in a row, with a count that grows. */
+void event_damage(struct holofs *fs, const char *event, uint32_t container, const char *what, uint64_t ino, const char *path, uint64_t off);
+
+#endif

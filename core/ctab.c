@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ctab.c: the table of containers and their open files, the least recently used of which are closed. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "core/container.h"
+#include "core/scrub.h"
+
+struct container *ctab_find(struct holofs *fs, uint32_t id)
+{
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = id < fs->ctab_cap ? fs->ctab[id] : NULL;
+    mutex_unlock(&fs->ctab_lock);
+    return c;
+}
+
+static int grow(struct holofs *fs, uint32_t id)
+{
+    if (id < fs->ctab_cap)
+        return 0;
+    size_t cap = fs->ctab_cap ? fs->ctab_cap : 256;
+    while (cap <= id)
+        cap *= 2;
+    struct container **t = realloc(fs->ctab, cap * sizeof(*t));
+    if (!t)
+        return -ENOMEM;
+    for (size_t i = fs->ctab_cap; i < cap; i++)
+        t[i] = NULL;
+    fs->ctab = t;
+    fs->ctab_cap = cap;
+    return 0;
+}
+
+int ctab_set(struct holofs *fs, const struct container_info *info, uint64_t sealed_txg, struct head *head)
+{
+    int e = 0;
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = info->id < fs->ctab_cap ? fs->ctab[info->id] : NULL;
+    if (!c) {
+        e = grow(fs, info->id);
+        c = e ? NULL : calloc(1, sizeof(*c));
+        if (c) {
+            fs->ctab[info->id] = c;
+            fs->n_containers++;
+        }
+    }
+    if (c) {
+        c->id = info->id;
+        c->cls = info->cls;
+        c->r = info->r;
+        c->used = info->used;
+        c->head = head;
+        c->sealed_txg = sealed_txg; /* before the state: who sees it sealed must see since when */
+        c->state = info->state;
+    }
+    mutex_unlock(&fs->ctab_lock);
+    return c ? 0 : -ENOMEM;
+}
+
+void ctab_add_live(struct holofs *fs, uint32_t id, int64_t delta)
+{
+    struct container *c = ctab_find(fs, id);
+    if (c)
+        c->live += delta;
+}
+
+int ctab_each(struct holofs *fs, int (*cb)(void *arg, uint32_t id), void *arg)
+{
+    for (uint32_t id = 0;; id++) {
+        mutex_lock(&fs->ctab_lock);
+        while (id < fs->ctab_cap && !fs->ctab[id])
+            id++;
+        bool end = id >= fs->ctab_cap;
+        mutex_unlock(&fs->ctab_lock);
+        if (end)
+            return 0;
+        int r = cb(arg, id);
+        if (r)
+            return r;
+    }
+}
+
+void copen_free(struct copen *o)
+{
+    for (uint32_t t = 0; o->table && t < o->h.table_blocks; t++)
+        free(o->table[t]);
+    free(o->table);
+    free(o->pieces);
+    if (o->f)
+        o->f->ops->close(o->f);
+    free(o);
+}
+
+/* A header block, from A or B; B is found from the size of the file. */
+static int read_headers(struct holofs *fs, uint32_t id, struct copen *o, unsigned *bad)
+{
+    uint8_t *block = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
+    if (!block)
+        return -ENOMEM;
+    uint64_t size = 0;
+    bool intact = false, have = false;
+    *bad = 0;
+    int e = o->f->ops->pread(o->f, block, BLOCK_SIZE, 0);
+    if (!e)
+        e = chead_decode(block, fs->sb.uuid, id, &o->h, &intact);
+    have = e == 0;
+    if (!have || !intact)
+        *bad |= 1;
+    int eb = o->f->ops->size(o->f, &size);
+    if (have)
+        size = (uint64_t)chead_file_blocks(&o->h) * BLOCK_SIZE;
+    if (!eb && size >= 2 * BLOCK_SIZE)
+        eb = o->f->ops->pread(o->f, block, BLOCK_SIZE, size / BLOCK_SIZE * BLOCK_SIZE - BLOCK_SIZE);
+    struct container_header b;
+    if (!eb)
+        eb = chead_decode(block, fs->sb.uuid, id, &b, &intact);
+    if (eb || !intact)
+        *bad |= 2;
+    if (!have && !eb)
+        o->h = b;
+    free(block);
+    return have || !eb ? 0 : e;
+}
+
+int copen_file(struct holofs *fs, uint32_t id, bool direct, struct copen **out, unsigned *bad_headers)
+{
+    char name[CONTAINER_NAME_MAX];
+    struct copen *o = calloc(1, sizeof(*o));
+    if (!o)
+        return -ENOMEM;
+    container_name(id, name);
+    int e = fs->backing->ops->open(fs->backing, name, BACKING_READ | (direct ? BACKING_DIRECT : 0), &o->f);
+    if (!e)
+        e = read_headers(fs, id, o, bad_headers);
+    if (!e) {
+        o->table = calloc(o->h.table_blocks, sizeof(*o->table));
+        e = o->table ? 0 : -ENOMEM;
+    }
+    if (e) {
+        copen_free(o);
+        return e;
+    }
+    o->refs = 1;
+    *out = o;
+    return 0;
+}
+
+static void lru_unlink(struct holofs *fs, struct container *c)
+{
+    *(c->lru_prev ? &c->lru_prev->lru_next : &fs->lru_first) = c->lru_next;
+    *(c->lru_next ? &c->lru_next->lru_prev : &fs->lru_last) = c->lru_prev;
+    c->lru_next = c->lru_prev = NULL;
+}
+
+static void lru_push(struct holofs *fs, struct container *c)
+{
+    c->lru_prev = fs->lru_last;
+    c->lru_next = NULL;
+    *(fs->lru_last ? &fs->lru_last->lru_next : &fs->lru_first) = c;
+    fs->lru_last = c;
+}
+
+/* Take the table's reference away (CTAB held). Returns the file if that was the last one. */
+static struct copen *detach(struct holofs *fs, struct container *c)
+{
+    struct copen *o = c->open;
+    lru_unlink(fs, c);
+    fs->n_open--;
+    c->open = NULL;
+    return --o->refs == 0 ? o : NULL;
+}
+
+void ctab_remove(struct holofs *fs, uint32_t id)
+{
+    struct copen *o = NULL;
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = id < fs->ctab_cap ? fs->ctab[id] : NULL;
+    if (c) {
+        o = c->open ? detach(fs, c) : NULL;
+        c->state = CONTAINER_DEAD;
+        c->lru_next = fs->ctab_deleted;
+        fs->ctab_deleted = c;
+        fs->ctab[id] = NULL;
+        fs->n_containers--;
+    }
+    mutex_unlock(&fs->ctab_lock);
+    if (o)
+        copen_free(o);
+}
+
+void ctab_fini(struct holofs *fs)
+{
+    for (size_t id = 0; id < fs->ctab_cap; id++) {
+        if (fs->ctab[id])
+            ctab_remove(fs, (uint32_t)id);
+    }
+    while (fs->ctab_deleted) {
+        struct container *c = fs->ctab_deleted;
+        fs->ctab_deleted = c->lru_next;
+        free(c);
+    }
+    free(fs->ctab);
+    fs->ctab = NULL;
+    fs->ctab_cap = 0;
+}
+
+static struct copen *get_cached(struct holofs *fs, uint32_t id)
+{
+    struct copen *o = NULL;
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = id < fs->ctab_cap ? fs->ctab[id] : NULL;
+    if (c && c->open) {
+        o = c->open;
+        o->refs++;
+        lru_unlink(fs, c);
+        lru_push(fs, c);
+    }
+    mutex_unlock(&fs->ctab_lock);
+    return o;
+}
+
+/* Cache a freshly opened file; if another thread was faster, its one is used. */
+static struct copen *insert(struct holofs *fs, uint32_t id, struct copen *o)
+{
+    struct copen *drop[2] = { NULL, NULL };
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = id < fs->ctab_cap ? fs->ctab[id] : NULL;
+    if (c && c->open) {
+        drop[0] = o;
+        o = c->open;
+        o->refs++;
+    } else if (c) {
+        o->refs = 2;
+        c->open = o;
+        lru_push(fs, c);
+        if (++fs->n_open > fs->open_max)
+            drop[1] = detach(fs, fs->lru_first);
+    }
+    mutex_unlock(&fs->ctab_lock);
+    for (int i = 0; i < 2; i++) {
+        if (drop[i])
+            copen_free(drop[i]);
+    }
+    return o;
+}
+
+int copen_get(struct holofs *fs, uint32_t id, struct copen **out)
+{
+    unsigned bad;
+    *out = get_cached(fs, id);
+    if (*out)
+        return 0;
+    struct copen *o;
+    int e = copen_file(fs, id, false, &o, &bad);
+    if (e)
+        return e;
+    *out = insert(fs, id, o);
+    if (bad)
+        scrub_queue(fs, id);
+    return 0;
+}
+
+void copen_put(struct holofs *fs, struct copen *o)
+{
+    mutex_lock(&fs->ctab_lock);
+    bool last = --o->refs == 0;
+    mutex_unlock(&fs->ctab_lock);
+    if (last)
+        copen_free(o);
+}
+
+void copen_drop(struct holofs *fs, uint32_t id)
+{
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = id < fs->ctab_cap ? fs->ctab[id] : NULL;
+    struct copen *o = c && c->open ? detach(fs, c) : NULL;
+    mutex_unlock(&fs->ctab_lock);
+    if (o)
+        copen_free(o);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * dir.c: listings, with offsets that stay valid while entries come and go.
+ *
+ * An entry's offset is its cookie: a number that only grows, given when the entry is made. What the index has
+ * comes first; every change it does not know yet is in the directory's dirty list, and those that add a name
+ * have cookies above all that the index has. Offsets 1 and 2 are "." and "..".
+ */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "core/attr.h"
+#include "core/cache.h"
+
+enum { BATCH = 1024, FIRST_COOKIE = 3 };
+
+struct row {
+    uint64_t ino, cookie;
+    uint32_t type, name_off;
+};
+
+struct holofs_dir {
+    struct holofs *fs;
+    uint64_t ino;
+    struct row row[BATCH]; /* the entries behind offset `after`, in order */
+    size_t n, at;
+    uint64_t after;
+    bool filled, last;     /* last: nothing comes behind this batch */
+    struct buf names;
+};
+
+int holofs_opendir(struct holofs *fs, uint64_t ino, struct holofs_dir **out)
+{
+    struct inode *i;
+    int e = inode_get(fs, ino, &i);
+    if (e)
+        return e;
+    bool dir = S_ISDIR(i->type);
+    inode_put(fs, i);
+    if (!dir)
+        return -ENOTDIR;
+    struct holofs_dir *d = calloc(1, sizeof(*d));
+    if (!d)
+        return -ENOMEM;
+    d->fs = fs;
+    d->ino = ino;
+    *out = d;
+    return 0;
+}
+
+void holofs_closedir(struct holofs_dir *d)
+{
+    buf_fini(&d->names);
+    free(d);
+}
+
+static int add_row(struct holofs_dir *d, uint64_t ino, uint64_t cookie, uint32_t type, const char *name, size_t len)
+{
+    d->row[d->n] = (struct row){ ino, cookie, type, (uint32_t)d->names.len };
+    int e = buf_add(&d->names, name, len);
+    if (!e)
+        e = buf_add(&d->names, "", 1);
+    d->n += !e;
+    return e;
+}
+
+struct fill {
+    struct holofs_dir *d;
+    uint64_t applied;
+};
+
+static int indexed_row(void *arg, const struct meta_dent *m)
+{
+    struct fill *f = arg;
+    struct dentry *known = dentry_cached(f->d->fs, m->parent, m->name, m->name_len);
+    if (known && known->dirty_txg > f->applied)
+        return 0;
+    int e = add_row(f->d, m->ino, m->cookie, m->type, m->name, m->name_len);
+    return e ? e : f->d->n == BATCH;
+}
+
+/* The next batch behind `after`. */
+static int fill(struct holofs_dir *d, uint64_t after)
+{
+    struct holofs *fs = d->fs;
+    struct inode *dir;
+    struct fill f = { d, 0 };
+    d->n = d->at = d->names.len = 0;
+    d->after = after;
+    int e = inode_get(fs, d->ino, &dir);
+    if (e)
+        return e;
+    mutex_lock(&fs->ns_lock);
+    f.applied = fs->applied_txg;
+    mutex_lock(&fs->reader_lock);
+    e = meta_read_dir(fs->reader, d->ino, after < FIRST_COOKIE ? 0 : after, indexed_row, &f);
+    mutex_unlock(&fs->reader_lock);
+    d->last = e == 0;
+    for (struct dentry *t = dir->dirty_first; t && e == 0; t = t->dirty_next) {
+        if (t->ino == 0 || t->cookie <= after || t->dirty_txg <= f.applied)
+            continue;
+        if (d->n == BATCH) {
+            d->last = false;
+            break;
+        }
+        e = add_row(d, t->ino, t->cookie, t->type, t->name, t->name_len);
+    }
+    mutex_unlock(&fs->ns_lock);
+    inode_put(fs, dir);
+    d->filled = e >= 0;
+    return e < 0 ? e : 0;
+}
+
+static int dot(struct holofs_dir *d, uint64_t off, struct holofs_dirent *out)
+{
+    struct inode *i;
+    int e = inode_get(d->fs, d->ino, &i);
+    if (e)
+        return e;
+    *out = (struct holofs_dirent){ .name = off ? ".." : ".", .ino = off ? i->img.parent : d->ino, .next = off + 1, .type = DT_DIR };
+    if (off == 0)
+        touch_atime(d->fs, i);
+    inode_put(d->fs, i);
+    return 1;
+}
+
+int holofs_readdir(struct holofs_dir *d, uint64_t off, struct holofs_dirent *out)
+{
+    if (off < 2) {
+        d->filled = false;
+        return dot(d, off, out);
+    }
+    if (!d->filled || off < d->after) {
+        int e = fill(d, off);
+        if (e)
+            return e;
+    }
+    while (d->at > 0 && d->row[d->at - 1].cookie > off)
+        d->at--;
+    for (;;) {
+        while (d->at < d->n && d->row[d->at].cookie <= off)
+            d->at++;
+        if (d->at < d->n)
+            break;
+        if (d->last)
+            return 0;
+        int e = fill(d, off);
+        if (e)
+            return e;
+    }
+    const struct row *r = &d->row[d->at];
+    *out = (struct holofs_dirent){ .name = (const char *)d->names.p + r->name_off, .ino = r->ino, .next = r->cookie, .type = r->type };
+    return 1;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fs.h: the inside of libholofs: the parts, what they own, and their locks.
+ *
+ * Locks, in the order in which they are taken (docs/DESIGN.md, «Locking»):
+ *   COMMIT < NS < INODE (several, only under NS) < CACHE < HEAD < CTAB < LOG < INDEXER < READER, SCRATCH, EVENTS, SCRUB, WAKE (leaves)
+ */
+#ifndef HOLO_CORE_FS_H
+#define HOLO_CORE_FS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/hist.h"
+#include "base/lock.h"
+#include "core/holofs.h"
+#include "cuda/cuda.h"
+#include "ecc/ecc.h"
+#include "meta/meta.h"
+#include "remap/remap.h"
+#include "store/backing.h"
+#include "store/chead.h"
+#include "store/codec.h"
+#include "store/extent.h"
+#include "store/frame.h"
+#include "store/record.h"
+#include "store/ring.h"
+#include "store/super.h"
+
+enum lock_rank {
+    RANK_DUMP = 2,
+    RANK_SUPER = 3,
+    RANK_COMMIT = 5,
+    RANK_NS = 10,
+    RANK_INODE = 20 | LOCK_SAME_RANK_OK,
+    RANK_CACHE = 30,
+    RANK_REPAIR = 35,
+    RANK_HEAD = 40,
+    RANK_CTAB = 45,
+    RANK_LOG = 50,
+    RANK_INDEXER = 55,
+    RANK_READER = 60,
+    RANK_SCRATCH = 61,
+    RANK_EVENTS = 62,
+    RANK_SCRUB = 63,
+    RANK_WAKE = 64,
+};
+
+struct inode;
+struct container;
+struct head;
+
+/* Counters that only ever grow; relaxed atomics, read by the stats. */
+struct counters_live {
+    _Atomic uint64_t bytes_read, bytes_written, bytes_stored, bytes_compressed_in, bytes_compressed_out;
+    _Atomic uint64_t chunks_raw, chunks_zstd;
+    _Atomic uint64_t checksum_failures, read_errors, repaired_blocks, lost_blocks, remapped_blocks, eio_reads;
+    _Atomic uint64_t encode_ops, encode_bytes, parity_bytes, encode_ns, last_encode_ns;
+    _Atomic uint64_t decode_ops, decode_bytes, decode_ns, last_decode_ns, errors_detected, decode_success, decode_fail;
+    _Atomic uint64_t commits, commit_bytes, containers_sealed, containers_deleted, dumps, scrubs, scrubbed_blocks;
+    _Atomic uint64_t table_blocks_repaired, headers_repaired, ring_blocks_repaired, super_copies_repaired;
+    _Atomic uint64_t container_bytes_written;
+    struct hist commit_ns, read_ns, write_ns, seal_ns;
+};
+
+/* ---- scratch: buffers and codec of one operation (scratch.c) ---- */
+struct scratch {
+    struct scratch *next;
+    struct codec_ctx *codec;
+    uint8_t *blocks; /* SCRATCH_BLOCKS · BLOCK_SIZE, aligned */
+    uint8_t *piece;  /* CHUNK_SIZE, for expanded or compressed bytes */
+};
+enum { SCRATCH_BLOCKS = WINDOW_SIZE / BLOCK_SIZE + 2 };
+struct scratch *scratch_get(struct holofs *fs); /* NULL when memory is short */
+void scratch_put(struct holofs *fs, struct scratch *s);
+void scratch_fini(struct holofs *fs);
+
+/* ---- the log: the open txg (log.c) and its commit (commit.c) ---- */
+struct txg {
+    uint64_t number;
+    struct buf records;
+    struct ring_segment *seg;
+    size_t n_seg, cap_seg;
+    uint32_t n_records;
+    uint64_t opened_ns; /* 0: empty */
+};
+
+/* A committed txg on its way into the index. */
+struct txg_done {
+    struct txg_done *next;
+    uint64_t epoch, txg, chain, bytes;
+    int64_t time_ns;
+    uint32_t n_records;
+    struct buf records;
+};
+
+/* Where a txg that may still be needed lies in the ring; ascending. */
+struct ring_place {
+    uint64_t txg, lsn;
+};
+
+/* The damage that the newest event is about; strings are literals. */
+struct damage {
+    const char *event, *what;
+    uint32_t container;
+    uint64_t ino, off, blocks;
+    size_t slot;
+};
+
+struct event_log {
+    struct mutex lock;
+    struct damage last;
+    char **line; /* ring of EVENTS_KEPT lines */
+    size_t next, n;
+    _Atomic uint64_t total;
+};
+enum { EVENTS_KEPT = 4096 };
+
+struct op_stats {
+    const char *_Atomic name;
+    _Atomic uint64_t failed;
+    struct hist ns;
+};
+
+/* The scrubber: containers that showed damage first, then whole passes on demand (scrub.c). */
+struct scrub_state {
+    struct mutex lock; /* a leaf */
+    pthread_cond_t wake;
+    uint32_t *queue;
+    size_t n_queue, cap_queue;
+    bool pass_wanted;
+    _Atomic bool running;
+    _Atomic uint64_t passes, containers_done, containers_total, blocks, bad, repaired, lost;
+    _Atomic int64_t finished_ns; /* real time of the last whole pass */
+};
+
+enum { HEADS = ECC_R_MAX + 1, SEALING_MAX = 2, DUMPS_KEPT = 2 };
+
+struct holofs {
+    struct holofs_options opt;
+    struct backing *backing;
+    char *path;
+    int lock_fd;
+    struct superblock sb;
+    struct super_vote vote;
+    bool read_only;
+    bool times_from_above; /* mtime and ctime of regular files come with setattr */
+    _Atomic int failed; /* negative code after which nothing is written any more; 0 */
+
+    struct ring *ring;
+    struct meta_index *index;
+    struct meta_reader *reader;
+    struct mutex reader_lock;
+    struct remap_table *remap;
+    const struct ecc_engine *engine;
+    char engine_why[160];
+    struct ecc_code *code[HEADS]; /* by R */
+
+    /* log: LOG */
+    struct mutex log_lock;
+    struct txg open;
+    uint64_t epoch, next_seq;
+    _Atomic uint64_t next_cookie, next_ino;
+    _Atomic unsigned grown; /* operations that asked for room */
+    _Atomic bool tight;     /* there was none when the last one looked */
+
+    /* commit: COMMIT, but for the atomics */
+    struct mutex commit_lock;
+    _Atomic uint64_t committed_txg;
+    uint64_t chain;
+    bool epoch_begun, unclean, index_rebuilt;
+    bool damaged_ring; /* committed data or metadata is lost: reading only */
+    uint64_t base_epoch, base_txg, base_chain;
+    struct ring_place *place;
+    size_t n_place, cap_place;
+
+    /* indexer: INDEXER */
+    struct mutex indexer_lock;
+    pthread_cond_t indexer_wake, applied_cond;
+    struct txg_done *done_first, **done_last;
+    uint64_t done_bytes;
+    _Atomic uint64_t checkpoint_txg; /* up to here a checkpoint is asked for */
+    bool indexer_stop;
+    _Atomic uint64_t applied_txg, index_durable_txg;
+    struct meta_state state; /* the indexer's; others after it stopped */
+
+    /* heads: HEAD */
+    struct mutex head_lock;
+    pthread_cond_t head_cond;
+    struct head *heads[HEADS];       /* file data by R */
+    struct head *metalog;            /* frames of committed txgs; COMMIT */
+    struct head *sealing, **sealing_last; /* queue of the sealer, being sealed, or sealed and not committed yet */
+    _Atomic unsigned n_sealing;      /* of them, not sealed yet */
+    uint8_t *spare_buf[2];           /* head buffers kept for reuse */
+    uint32_t next_container;
+    bool sealer_stop;
+    _Atomic uint32_t previous_meta;  /* newest sealed metadata log container */
+
+    /* containers: CTAB */
+    struct mutex ctab_lock;
+    struct container **ctab; /* by id */
+    size_t ctab_cap;
+    struct container *ctab_deleted; /* linked by lru_next */
+    _Atomic uint64_t n_containers;
+    uint64_t container_file_bytes;          /* HEAD */
+    struct container *lru_first, *lru_last; /* open files */
+    _Atomic unsigned n_open;
+    unsigned open_max;
+    struct mutex repair_lock;
+
+    /* inodes and names: CACHE (tables), NS (namespace) */
+    struct mutex ns_lock, cache_lock;
+    struct inode **itab;
+    size_t itab_size;
+    _Atomic size_t n_inodes;
+    struct inode *ilru_first, *ilru_last;
+    struct dentry **dtab;
+    size_t dtab_size;
+    _Atomic size_t n_dentries;
+    struct dentry *dlru_first, *dlru_last;
+    size_t inode_max, dentry_max;
+    _Atomic size_t n_windows;
+    _Atomic uint64_t n_files;
+
+    struct mutex scratch_lock;
+    struct scratch *scratch;
+    _Atomic uint64_t scratch_made;
+
+    struct counters_live count;
+    struct {
+        uint64_t repaired, remapped, lost;
+    } before; /* this mount: the counts that last for ever */
+    struct mutex super_lock;
+    struct op_stats ops[HOLOFS_OPS_MAX];
+    struct event_log events;
+    struct scrub_state scrub;
+    uint64_t mounted_ns;
+    _Atomic bool reserve_used;
+
+    /* dump: DUMP */
+    struct mutex dump_lock;
+    uint64_t meta_since_dump; /* COMMIT */
+    uint64_t last_dump_bytes; /* COMMIT */
+    _Atomic bool dump_wanted;
+
+    pthread_t committer, indexer, sealer, mirror, housekeeper, scrubber;
+    bool threads;
+    _Atomic bool stopping;
+    struct mutex wake_lock; /* committer and mirror sleep on it: leaf */
+    pthread_cond_t wake_cond;
+    bool commit_wanted;
+};
+
+/* flock STORE/lock; -HOLO_EBUSYSTORE if another process has it. */
+int store_lock(const char *path, bool read_only, int *fd);
+
+#define COUNT(fs, field, n) atomic_fetch_add_explicit(&(fs)->count.field, (uint64_t)(n), memory_order_relaxed)
+
+#endif

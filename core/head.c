@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* head.c: fill heads: reserve room, checksum what was put there, queue what is full. */
+#include "core/head.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "core/container.h"
+#include "core/log.h"
+
+uint64_t container_full_size(const struct holofs *fs, unsigned r)
+{
+    uint32_t positions = fs->sb.nmax + 2 * r * ecc_layout_stripes(fs->sb.nmax, fs->sb.k);
+    return (2 + 2 * (uint64_t)chead_table_blocks_for(positions) + positions) * BLOCK_SIZE;
+}
+
+/* A buffer for a head, all zeros behind `fill`: reused ones are given back to the kernel first. */
+static uint8_t *take_buffer(struct holofs *fs, uint64_t cap)
+{
+    for (size_t i = 0; i < sizeof(fs->spare_buf) / sizeof(fs->spare_buf[0]); i++) {
+        uint8_t *b = fs->spare_buf[i];
+        if (b) {
+            fs->spare_buf[i] = NULL;
+            return b;
+        }
+    }
+    uint8_t *b = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return b == MAP_FAILED ? NULL : b;
+}
+
+void head_free_buffer(struct holofs *fs, uint8_t *b)
+{
+    if (b)
+        munmap(b, (size_t)fs->sb.nmax * BLOCK_SIZE);
+}
+
+static void give_buffer(struct holofs *fs, uint8_t *b)
+{
+    for (size_t i = 0; i < sizeof(fs->spare_buf) / sizeof(fs->spare_buf[0]); i++) {
+        if (!fs->spare_buf[i] && !fs->stopping) {
+            fs->spare_buf[i] = b;
+            return;
+        }
+    }
+    head_free_buffer(fs, b);
+}
+
+void head_drop_buffer(struct holofs *fs, struct head *h)
+{
+    if (h->buf)
+        give_buffer(fs, h->buf);
+    h->buf = NULL;
+    free(h->pieces);
+    free(h->sums);
+    free(h->summed);
+    h->pieces = NULL;
+    h->sums = NULL;
+    h->summed = NULL;
+}
+
+static void destroy(struct holofs *fs, struct head *h)
+{
+    head_drop_buffer(fs, h);
+    free(h);
+}
+
+void head_unref(struct holofs *fs, struct head *h)
+{
+    mutex_lock(&fs->ctab_lock);
+    bool last = --h->refs == 0;
+    mutex_unlock(&fs->ctab_lock);
+    if (!last)
+        return;
+    mutex_lock(&fs->head_lock);
+    destroy(fs, h);
+    mutex_unlock(&fs->head_lock);
+}
+
+struct head *head_create(struct holofs *fs, uint32_t id, uint32_t cls, uint32_t r)
+{
+    struct head *h = calloc(1, sizeof(*h));
+    if (!h)
+        return NULL;
+    h->id = id;
+    h->cls = cls;
+    h->r = r;
+    h->cap_bytes = (uint64_t)fs->sb.nmax * BLOCK_SIZE;
+    h->refs = 1;
+    h->first_lsn = UINT64_MAX;
+    h->buf = take_buffer(fs, h->cap_bytes);
+    h->sums = malloc(fs->sb.nmax * sizeof(*h->sums));
+    h->summed = calloc(fs->sb.nmax, 1);
+    if (h->buf && h->sums && h->summed)
+        return h;
+    destroy(fs, h);
+    return NULL;
+}
+
+int head_add_piece(struct head *h, const struct piece *p)
+{
+    if (h->n_pieces == h->cap_pieces) {
+        size_t cap = h->cap_pieces ? h->cap_pieces * 2 : 64;
+        struct piece *v = realloc(h->pieces, cap * sizeof(*v));
+        if (!v)
+            return -ENOMEM;
+        h->pieces = v;
+        h->cap_pieces = cap;
+    }
+    h->pieces[h->n_pieces++] = *p;
+    return 0;
+}
+
+bool head_covers(const struct head *h, uint64_t off, uint64_t end)
+{
+    while (off < end) {
+        size_t lo = 0, hi = h->n_pieces;
+        while (lo < hi) {
+            size_t mid = lo + (hi - lo) / 2;
+            if (h->pieces[mid].coff <= off)
+                lo = mid + 1;
+            else
+                hi = mid;
+        }
+        if (lo == 0 || (uint64_t)h->pieces[lo - 1].coff + h->pieces[lo - 1].stored <= off)
+            return false;
+        off = (uint64_t)h->pieces[lo - 1].coff + h->pieces[lo - 1].stored;
+    }
+    return true;
+}
+
+void head_queue(struct holofs *fs, struct head *h)
+{
+    h->state = HEAD_SEALING;
+    h->next = NULL;
+    *fs->sealing_last = h;
+    fs->sealing_last = &h->next;
+    fs->n_sealing++;
+    pthread_cond_broadcast(&fs->head_cond);
+}
+
+/* Is there room on the backing filesystem for one more container besides those already begun? */
+static int check_space(struct holofs *fs, unsigned r)
+{
+    struct backing_space s;
+    uint64_t full = container_full_size(fs, r);
+    int e = fs->backing->ops->space(fs->backing, &s);
+    if (e)
+        return e;
+    uint64_t promised = (fs->n_sealing + 2) * full;
+    if (s.free_bytes < promised + full)
+        return -ENOSPC;
+    if (fs->sb.size_limit_bytes && fs->container_file_bytes + promised + full > fs->sb.size_limit_bytes)
+        return -ENOSPC;
+    return 0;
+}
+
+/* Give redundancy r a new head and tell the log that the container exists (HEAD held). */
+static int open_head(struct holofs *fs, unsigned r)
+{
+    uint8_t space[256];
+    int e = check_space(fs, r);
+    if (e)
+        return e;
+    struct head *h = head_create(fs, fs->next_container, CLASS_DATA, r);
+    if (!h)
+        return -ENOMEM;
+    struct container_info info = { .id = h->id, .cls = CLASS_DATA, .state = CONTAINER_OPEN, .r = r };
+    struct rec rec;
+    rec_begin(&rec, space, sizeof(space), REC_CONTAINER, clock_real_ns());
+    rec_container(&rec, &info);
+    e = log_append(fs, space, rec_end(&rec), NULL, 0, NULL, NULL);
+    if (!e)
+        e = ctab_set(fs, &info, 0, h);
+    if (e) {
+        destroy(fs, h);
+        return e;
+    }
+    fs->next_container++;
+    fs->heads[r] = h;
+    return 0;
+}
+
+/* Content bytes that the directory will take with one more piece. */
+static uint64_t dir_bytes(const struct head *h)
+{
+    return (h->n_pieces + 1) * (uint64_t)PIECE_BYTES;
+}
+
+static bool fits(const struct head *h, uint64_t start, uint32_t len)
+{
+    uint64_t end = (start + len + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
+    return end + dir_bytes(h) <= h->cap_bytes;
+}
+
+static uint64_t start_of(const struct head *h, const struct piece *p)
+{
+    uint64_t align = p->codec == EXTENT_RUN ? BLOCK_SIZE : 8;
+    return (h->fill + align - 1) / align * align;
+}
+
+/* A head with room for the piece (HEAD held; may wait for the sealer). */
+static int head_with_room(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, struct head **out)
+{
+    for (;;) {
+        struct head *h = fs->heads[r];
+        if (h && fits(h, start_of(h, p), p->stored)) {
+            *out = h;
+            return 0;
+        }
+        if (h) {
+            fs->heads[r] = NULL;
+            head_queue(fs, h);
+        }
+        if (fs->n_sealing >= SEALING_MAX && !may_wait)
+            return -EAGAIN;
+        while (fs->n_sealing >= SEALING_MAX && !fs->failed)
+            mutex_wait(&fs->head_lock, &fs->head_cond);
+        if (fs->failed)
+            return fs->failed;
+        if (fs->heads[r])
+            continue;
+        int e = open_head(fs, r);
+        if (e)
+            return e;
+    }
+}
+
+int head_reserve(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, struct slot *out)
+{
+    struct head *h = NULL;
+    mutex_lock(&fs->head_lock);
+    int e = head_with_room(fs, r, p, may_wait, &h);
+    if (e)
+        goto unlock;
+    uint64_t start = start_of(h, p);
+    struct piece q = *p;
+    q.coff = (uint32_t)start;
+    e = head_add_piece(h, &q);
+    if (e)
+        goto unlock;
+    memset(h->buf + h->fill, 0, start - h->fill);
+    h->fill = start + p->stored;
+    h->writers++;
+    *out = (struct slot){ .head = h, .at = h->buf + start, .coff = (uint32_t)start, .piece = h->n_pieces - 1 };
+unlock:
+    mutex_unlock(&fs->head_lock);
+    return e;
+}
+
+void head_done(struct holofs *fs, const struct slot *s, uint64_t seq)
+{
+    mutex_lock(&fs->head_lock);
+    s->head->pieces[s->piece].seq = seq;
+    if (--s->head->writers == 0 && s->head->state == HEAD_SEALING)
+        pthread_cond_broadcast(&fs->head_cond);
+    mutex_unlock(&fs->head_lock);
+}
+
+uint32_t head_sum_piece(struct holofs *fs, const struct slot *s, uint32_t len, unsigned codec)
+{
+    struct head *h = s->head;
+    uint32_t first = (s->coff + BLOCK_SIZE - 1) / BLOCK_SIZE, end = (s->coff + len) / BLOCK_SIZE;
+    for (uint32_t x = first; x < end; x++) {
+        h->sums[x] = chead_block_sum(fs->sb.uuid, h->id, x, h->buf + (size_t)x * BLOCK_SIZE);
+        h->summed[x] = 1;
+    }
+    if (codec == EXTENT_RUN)
+        return (uint32_t)h->sums[s->coff / BLOCK_SIZE];
+    return (uint32_t)sum64(s->at, len < BLOCK_SIZE ? len : BLOCK_SIZE, 0);
+}
+
+int heads_seal(struct holofs *fs, uint64_t min_bytes, bool wait)
+{
+    mutex_lock(&fs->head_lock);
+    for (unsigned r = 0; r < HEADS; r++) {
+        struct head *h = fs->heads[r];
+        if (h && h->fill > 0 && h->fill >= min_bytes) {
+            fs->heads[r] = NULL;
+            head_queue(fs, h);
+        }
+    }
+    while (wait && fs->n_sealing && !fs->failed)
+        mutex_wait(&fs->head_lock, &fs->head_cond);
+    int e = fs->n_sealing && wait ? fs->failed : 0;
+    mutex_unlock(&fs->head_lock);
+    return e;
+}
+
+void heads_seal_before(struct holofs *fs, uint64_t lsn)
+{
+    mutex_lock(&fs->head_lock);
+    for (unsigned r = 0; r < HEADS; r++) {
+        struct head *h = fs->heads[r];
+        if (h && h->first_lsn < lsn) {
+            fs->heads[r] = NULL;
+            head_queue(fs, h);
+        }
+    }
+    mutex_unlock(&fs->head_lock);
+}
+
+int head_wait_sealed(struct holofs *fs, uint32_t id)
+{
+    mutex_lock(&fs->head_lock);
+    for (;;) {
+        bool found = false;
+        for (struct head *h = fs->sealing; h; h = h->next)
+            found |= h->id == id && h->state == HEAD_SEALING;
+        if (!found || fs->failed)
+            break;
+        mutex_wait(&fs->head_lock, &fs->head_cond);
+    }
+    mutex_unlock(&fs->head_lock);
+    return fs->failed;
+}
+
+uint64_t heads_unsealed_bytes(struct holofs *fs)
+{
+    uint64_t n = 0;
+    mutex_lock(&fs->head_lock);
+    for (unsigned r = 0; r < HEADS; r++)
+        n += fs->heads[r] ? fs->heads[r]->fill : 0;
+    for (struct head *h = fs->sealing; h; h = h->next)
+        n += h->state == HEAD_SEALING ? h->fill : 0;
+    mutex_unlock(&fs->head_lock);
+    return n;
+}

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * open.c: compose a store from its parts, start and stop its threads.
+ *
+ * Order of opening: lock, superblocks, features, engine, remap table, ring, recovery, threads, first commit of the
+ * new epoch, superblocks. Closing goes the other way; a clean stop leaves the index checkpointed, the mirror
+ * complete, and the clean flag with the ring's hints in the superblocks.
+ */
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "core/cache.h"
+#include "core/container.h"
+#include "core/dump.h"
+#include "core/head.h"
+#include "core/log.h"
+#include "core/open.h"
+#include "core/recover.h"
+#include "core/scrub.h"
+
+void holofs_options_init(struct holofs_options *o)
+{
+    *o = (struct holofs_options){ .compress = HOLOFS_COMPRESS_AUTO, .zstd_level = 1, .cache_bytes = 64u << 20, .commit_seconds = 2 };
+}
+
+static void explain(char *why, size_t cap, const char *what, int e)
+{
+    snprintf(why, cap, "%s: %s", what, holo_strerror(e));
+}
+
+/* ---- the lock ---- */
+
+int store_lock(const char *path, bool read_only, int *fd)
+{
+    char name[PATH_MAX];
+    snprintf(name, sizeof(name), "%s/lock", path);
+    *fd = open(name, (read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0)
+        return -errno;
+    if (flock(*fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
+        return 0;
+    int e = errno == EWOULDBLOCK ? -HOLO_EBUSYSTORE : -errno;
+    close(*fd);
+    *fd = -1;
+    return e;
+}
+
+int holofs_probe(const char *path, char *why, size_t why_cap)
+{
+    struct backing *b;
+    struct superblock sb;
+    struct super_vote vote;
+    int fd;
+    int e = backing_posix_open(path, true, &b);
+    if (e) {
+        explain(why, why_cap, path, e);
+        return e;
+    }
+    e = super_read(b, &sb, &vote);
+    if (!e)
+        e = super_check_features(&sb) == -HOLO_EFEATURE ? -HOLO_EFEATURE : 0;
+    b->ops->close(b);
+    if (!e) {
+        e = store_lock(path, true, &fd);
+        if (!e)
+            close(fd);
+    }
+    if (e)
+        explain(why, why_cap, path, e);
+    return e;
+}
+
+/* ---- parts ---- */
+
+static int open_codes(struct holofs *fs)
+{
+    for (unsigned r = ECC_R_MIN; r <= ECC_R_MAX; r++) {
+        int e = fs->sb.k + 2 * r <= ECC_N_MAX ? ecc_code_create(fs->sb.k, 2 * r, fs->sb.seed_base, &fs->code[r]) : 0;
+        if (e)
+            return e;
+    }
+    return 0;
+}
+
+static int choose_engine(struct holofs *fs, char *why, size_t cap)
+{
+    const char *name = fs->opt.engine;
+    if (name && strcmp(name, "auto") != 0) {
+        char reason[128] = "";
+        fs->engine = strcmp(name, "cuda") == 0 ? cuda_engine_get(reason, sizeof(reason)) : ecc_engine_find(name);
+        snprintf(fs->engine_why, sizeof(fs->engine_why), "asked for by name");
+        if (fs->engine)
+            return 0;
+        snprintf(why, cap, "ecc=%s: %s", name, reason[0] ? reason : "this machine does not have it");
+        return -HOLO_ENOENGINE;
+    }
+    struct ecc_calibration c;
+    size_t n = 0;
+    ecc_calibrate(fs->code[fs->sb.r], &c);
+    fs->engine = c.best;
+    n = (size_t)snprintf(fs->engine_why, sizeof(fs->engine_why), "fastest of");
+    for (unsigned i = 0; i < c.n && n < sizeof(fs->engine_why); i++)
+        n += (size_t)snprintf(fs->engine_why + n, sizeof(fs->engine_why) - n, "%s %s %.1f GB/s", i ? "," : "", c.row[i].name,
+                              c.row[i].encode_gb_s);
+    return 0;
+}
+
+static int read_super(struct holofs *fs, char *why, size_t cap)
+{
+    int e = super_read(fs->backing, &fs->sb, &fs->vote);
+    if (!e)
+        e = super_check_features(&fs->sb);
+    if (e == -EROFS && fs->read_only)
+        e = 0;
+    if (e) {
+        explain(why, cap, e == -EROFS ? "features of this store allow only ro" : "superblock", e);
+        return e;
+    }
+    fs->before.repaired = fs->sb.ever_repaired;
+    fs->before.remapped = fs->sb.ever_remapped;
+    fs->before.lost = fs->sb.ever_lost;
+    if (fs->vote.agreeing < SUPER_COPIES)
+        event_add(fs, "superblock_copies", "s:i, s:i", "valid", (int)fs->vote.valid, "agreeing", (int)fs->vote.agreeing);
+    return 0;
+}
+
+static void init_locks(struct holofs *fs)
+{
+    mutex_init(&fs->reader_lock, RANK_READER);
+    mutex_init(&fs->log_lock, RANK_LOG);
+    mutex_init(&fs->commit_lock, RANK_COMMIT);
+    mutex_init(&fs->indexer_lock, RANK_INDEXER);
+    mutex_init(&fs->head_lock, RANK_HEAD);
+    mutex_init(&fs->ctab_lock, RANK_CTAB);
+    mutex_init(&fs->repair_lock, RANK_REPAIR);
+    mutex_init(&fs->scratch_lock, RANK_SCRATCH);
+    mutex_init(&fs->dump_lock, RANK_DUMP);
+    mutex_init(&fs->super_lock, RANK_SUPER);
+    mutex_init(&fs->scrub.lock, RANK_SCRUB);
+    mutex_init(&fs->wake_lock, RANK_WAKE);
+    cond_init(&fs->indexer_wake);
+    cond_init(&fs->applied_cond);
+    cond_init(&fs->head_cond);
+    cond_init(&fs->scrub.wake);
+    cond_init(&fs->wake_cond);
+    fs->done_last = &fs->done_first;
+    fs->sealing_last = &fs->sealing;
+}
+
+int super_update(struct holofs *fs, bool clean)
+{
+    unsigned failed;
+    mutex_lock(&fs->super_lock);
+    fs->sb.sequence++;
+    fs->sb.epoch = fs->epoch;
+    fs->sb.flags = clean ? SUPER_CLEAN : 0;
+    fs->sb.written_ns = clock_real_ns();
+    fs->sb.ever_repaired = fs->before.repaired + fs->count.repaired_blocks;
+    fs->sb.ever_remapped = fs->before.remapped + fs->count.remapped_blocks;
+    fs->sb.ever_lost = fs->before.lost + fs->count.lost_blocks;
+    if (clean) {
+        fs->sb.hint_tail = ring_tail(fs->ring);
+        fs->sb.hint_end = ring_end(fs->ring);
+        fs->sb.hint_txg = fs->committed_txg;
+    }
+    int e = super_write(fs->backing, &fs->sb, &failed);
+    if (failed)
+        event_add(fs, "superblock_write", "s:i", "failed_copies", (int)failed);
+    COUNT(fs, super_copies_repaired, fs->vote.agreeing && !e ? SUPER_COPIES - fs->vote.agreeing : 0);
+    fs->vote.agreeing = SUPER_COPIES;
+    mutex_unlock(&fs->super_lock);
+    return e;
+}
+
+/* ---- threads ---- */
+
+struct worker {
+    pthread_t *thread;
+    void *(*main)(void *fs);
+};
+
+static size_t workers(struct holofs *fs, struct worker w[6])
+{
+    size_t n = 0;
+    w[n++] = (struct worker){ &fs->scrubber, scrubber_main };
+    if (fs->read_only)
+        return n;
+    w[n++] = (struct worker){ &fs->indexer, indexer_main };
+    w[n++] = (struct worker){ &fs->sealer, sealer_main };
+    w[n++] = (struct worker){ &fs->committer, committer_main };
+    w[n++] = (struct worker){ &fs->mirror, mirror_main };
+    w[n++] = (struct worker){ &fs->housekeeper, housekeeper_main };
+    return n;
+}
+
+static int start_threads(struct holofs *fs)
+{
+    struct worker w[6];
+    size_t n = workers(fs, w);
+    for (size_t i = 0; i < n; i++) {
+        int e = pthread_create(w[i].thread, NULL, w[i].main, fs);
+        if (e)
+            abort(); /* half a set of threads cannot be stopped in order */
+    }
+    fs->threads = true;
+    return 0;
+}
+
+static void wake_all(struct holofs *fs)
+{
+    mutex_lock(&fs->wake_lock);
+    pthread_cond_broadcast(&fs->wake_cond);
+    mutex_unlock(&fs->wake_lock);
+    mutex_lock(&fs->scrub.lock);
+    pthread_cond_broadcast(&fs->scrub.wake);
+    mutex_unlock(&fs->scrub.lock);
+}
+
+static void stop_sealer_and_indexer(struct holofs *fs)
+{
+    mutex_lock(&fs->head_lock);
+    fs->sealer_stop = true;
+    pthread_cond_broadcast(&fs->head_cond);
+    mutex_unlock(&fs->head_lock);
+    pthread_join(fs->sealer, NULL);
+    mutex_lock(&fs->indexer_lock);
+    fs->indexer_stop = true;
+    pthread_cond_broadcast(&fs->indexer_wake);
+    mutex_unlock(&fs->indexer_lock);
+    pthread_join(fs->indexer, NULL);
+}
+
+/* ---- open ---- */
+
+void fs_release(struct holofs *fs)
+{
+    while (fs->sealing) {
+        struct head *h = fs->sealing;
+        fs->sealing = h->next;
+        head_unref(fs, h);
+    }
+    for (unsigned r = 0; r < HEADS; r++) {
+        if (fs->heads[r])
+            head_unref(fs, fs->heads[r]);
+    }
+    if (fs->metalog)
+        head_unref(fs, fs->metalog);
+    for (size_t i = 0; i < sizeof(fs->spare_buf) / sizeof(fs->spare_buf[0]); i++)
+        head_free_buffer(fs, fs->spare_buf[i]);
+    ctab_fini(fs);
+    cache_fini(fs);
+    scratch_fini(fs);
+    if (fs->reader)
+        meta_reader_close(fs->reader);
+    if (fs->index)
+        meta_close(fs->index);
+    ring_close(fs->ring);
+    if (fs->remap)
+        remap_close(fs->remap);
+    for (unsigned r = 0; r < HEADS; r++)
+        ecc_code_destroy(fs->code[r]);
+    if (fs->backing)
+        fs->backing->ops->close(fs->backing);
+    if (fs->lock_fd >= 0)
+        close(fs->lock_fd);
+    events_fini(&fs->events);
+    buf_fini(&fs->open.records);
+    free(fs->open.seg);
+    free(fs->place);
+    free(fs->scrub.queue);
+    free(fs->path);
+    free(fs);
+}
+
+static int open_parts(struct holofs *fs, char *why, size_t cap)
+{
+    int e = backing_posix_open(fs->path, fs->read_only, &fs->backing);
+    if (e) {
+        explain(why, cap, fs->path, e);
+        return e;
+    }
+    e = read_super(fs, why, cap);
+    if (e)
+        return e;
+    e = store_lock(fs->path, fs->read_only, &fs->lock_fd);
+    if (e) {
+        explain(why, cap, fs->path, e);
+        return e;
+    }
+    e = open_codes(fs);
+    if (!e)
+        e = choose_engine(fs, why, cap);
+    if (e)
+        return e;
+    e = remap_open(fs->backing, fs->sb.uuid, fs->read_only, &fs->remap);
+    if (e) {
+        explain(why, cap, "remap table", e);
+        return e;
+    }
+    e = ring_open(fs->backing, fs->sb.uuid, fs->sb.ring_blocks, fs->read_only, &fs->ring);
+    if (e)
+        explain(why, cap, "ring", e);
+    return e;
+}
+
+/* Counters and txg numbers go on where the log ends. */
+static void continue_log(struct holofs *fs)
+{
+    fs->open.number = fs->state.txg + 1;
+    fs->committed_txg = fs->applied_txg = fs->index_durable_txg = fs->state.txg;
+    fs->next_seq = fs->state.next_seq;
+    fs->next_ino = fs->state.next_ino;
+    fs->next_cookie = fs->state.next_cookie;
+}
+
+static int begin_epoch(struct holofs *fs)
+{
+    if (fs->unclean && !fs->damaged_ring)
+        remove_garbage(fs);
+    int e = meta_checkpoint(fs->index);
+    if (!e)
+        e = start_threads(fs);
+    if (!e)
+        e = purge_orphans(fs);
+    if (!e)
+        e = super_update(fs, false);
+    return e ? e : commit_all(fs, RING_EPOCH_FIRST);
+}
+
+/* An empty store object with its locks. */
+static int make_fs(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t cap)
+{
+    struct holofs *fs = calloc(1, sizeof(*fs));
+    if (!fs)
+        return -ENOMEM;
+    fs->opt = *o;
+    fs->read_only = o->read_only;
+    fs->lock_fd = -1;
+    fs->path = realpath(path, NULL);
+    fs->mounted_ns = clock_mono_ns();
+    init_locks(fs);
+    events_init(&fs->events);
+    int e = fs->path ? cache_init(fs) : -errno;
+    if (e) {
+        explain(why, cap, path, e);
+        fs_release(fs);
+        return e;
+    }
+    *out = fs;
+    return 0;
+}
+
+int fs_open_parts_only(const char *path, struct holofs **out, char *why, size_t why_cap)
+{
+    struct holofs_options o;
+    struct holofs *fs;
+    holofs_options_init(&o);
+    o.read_only = true;
+    int e = make_fs(path, &o, &fs, why, why_cap);
+    if (e)
+        return e;
+    e = open_parts(fs, why, why_cap);
+    if (e)
+        fs_release(fs);
+    else
+        *out = fs;
+    return e;
+}
+
+static int start(struct holofs *fs, char *why, size_t cap)
+{
+    continue_log(fs);
+    int e = meta_reader_open(fs->index, &fs->reader);
+    if (!e)
+        e = fs->read_only ? start_threads(fs) : begin_epoch(fs);
+    if (e)
+        explain(why, cap, "starting", e);
+    return e;
+}
+
+int holofs_open(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t why_cap)
+{
+    struct holofs *fs;
+    int e = make_fs(path, o, &fs, why, why_cap);
+    if (e)
+        return e;
+    e = open_parts(fs, why, why_cap);
+    if (!e)
+        e = recover(fs, why, why_cap);
+    if (!e && fs->damaged_ring && !fs->read_only) {
+        log_err("%s: the ring lost data: opened for reading only, so that nothing wrong is sealed; holofsck tells what", fs->path);
+        event_add(fs, "read_only", "s:s", "why", "the ring lost data");
+        fs->read_only = true;
+    }
+    if (!e)
+        e = start(fs, why, why_cap);
+    if (!e)
+        *out = fs;
+    else if (fs->threads)
+        holofs_close(fs);
+    else
+        fs_release(fs);
+    return e;
+}
+
+/* ---- close ---- */
+
+/* A head worth its parity is sealed; less stays in the ring, in two copies. */
+static int seal_for_rest(struct holofs *fs)
+{
+    return heads_seal(fs, (uint64_t)fs->sb.nmax * BLOCK_SIZE / 4, true);
+}
+
+static int finish(struct holofs *fs)
+{
+    int e = seal_for_rest(fs);
+    if (!e)
+        e = commit_all(fs, RING_CLEAN);
+    if (!e)
+        indexer_wait(fs, fs->committed_txg, true);
+    stop_sealer_and_indexer(fs);
+    if (!e)
+        e = fs->failed;
+    if (!e) {
+        mutex_lock(&fs->commit_lock);
+        commit_advance_tail(fs);
+        mutex_unlock(&fs->commit_lock);
+        int64_t n = ring_mirror(fs->ring);
+        e = n < 0 ? (int)n : 0;
+    }
+    return e ? e : super_update(fs, true);
+}
+
+int holofs_close(struct holofs *fs)
+{
+    int e = 0;
+    fs->stopping = true;
+    wake_all(fs);
+    pthread_join(fs->scrubber, NULL);
+    if (!fs->read_only) {
+        pthread_join(fs->committer, NULL);
+        pthread_join(fs->mirror, NULL);
+        pthread_join(fs->housekeeper, NULL);
+        e = finish(fs);
+    }
+    if (e)
+        log_err("%s: not closed cleanly: %s", fs->path, holo_strerror(e));
+    fs_release(fs);
+    return e;
+}
+
+/* ---- the rest of the interface ---- */
+
+/* Bytes of user data that `bytes` of disk can take: parity, tables and headers are in. */
+static uint64_t payload_of(const struct holofs *fs, uint64_t bytes)
+{
+    unsigned r = fs->opt.redundancy ? fs->opt.redundancy : fs->sb.r;
+    return (uint64_t)((double)bytes * fs->sb.nmax * BLOCK_SIZE / (double)container_full_size(fs, r));
+}
+
+int holofs_statfs(struct holofs *fs, struct holofs_space *out)
+{
+    struct backing_space s;
+    int e = fs->backing->ops->space(fs->backing, &s);
+    if (e)
+        return e;
+    uint64_t unsealed = heads_unsealed_bytes(fs);
+    mutex_lock(&fs->head_lock);
+    uint64_t used = fs->container_file_bytes;
+    mutex_unlock(&fs->head_lock);
+    uint64_t total = s.total_bytes, promised = 3 * container_full_size(fs, fs->sb.r) + unsealed;
+    uint64_t left = s.free_bytes > promised ? s.free_bytes - promised : 0;
+    if (fs->sb.size_limit_bytes) {
+        uint64_t limit = fs->sb.size_limit_bytes;
+        uint64_t room = limit > used + promised ? limit - used - promised : 0;
+        total = limit;
+        left = left < room ? left : room;
+    }
+    out->total_bytes = payload_of(fs, total);
+    out->free_bytes = payload_of(fs, left);
+    out->files = fs->n_files + out->free_bytes / BLOCK_SIZE;
+    out->free_files = out->free_bytes / BLOCK_SIZE;
+    return 0;
+}
+
+int holofs_control(struct holofs *fs, const char *command, size_t len)
+{
+    while (len && (command[len - 1] == '\n' || command[len - 1] == ' '))
+        len--;
+    if (len == 4 && memcmp(command, "sync", 4) == 0)
+        return holofs_fsync(fs, 0);
+    if (len == 4 && memcmp(command, "seal", 4) == 0) {
+        int e = log_writable(fs);
+        if (!e)
+            e = heads_seal(fs, 1, true);
+        if (!e) {
+            mutex_lock(&fs->commit_lock);
+            e = metalog_seal(fs);
+            mutex_unlock(&fs->commit_lock);
+        }
+        return e ? e : commit_all(fs, 0);
+    }
+    if (len == 5 && memcmp(command, "scrub", 5) == 0)
+        return scrub_start(fs);
+    if (len == 4 && memcmp(command, "dump", 4) == 0)
+        return dump_run(fs);
+    return -EINVAL;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* scrub.h: verify whole containers, headers, tables, data and parity, and heal what is bad. */
+#ifndef HOLO_CORE_SCRUB_H
+#define HOLO_CORE_SCRUB_H
+
+#include "core/fs.h"
+
+struct verify_result {
+    uint64_t blocks, bad, repaired, lost;
+};
+
+/*
+ * Verify one sealed container past the page cache; with `heal` put right what can be. Returns 0 also when
+ * something is bad or lost (see *out); -HOLO_ELOST if no header is readable, other codes if it cannot be read.
+ */
+int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_result *out);
+
+/* Check this container soon: damage was met in it. Any locks but the leaves may be held. */
+void scrub_queue(struct holofs *fs, uint32_t id);
+
+/* Verify every container once. -EALREADY if that is going on. */
+int scrub_start(struct holofs *fs);
+
+void *scrubber_main(void *fs);
+
+#endif

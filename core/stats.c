@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * stats.c: what the store knows of itself, from memory only: atomics and short leaf locks, never NS or an inode.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "core/container.h"
+#include "core/head.h"
+#include "core/log.h"
+
+static json_t *integer(uint64_t v)
+{
+    return json_integer((json_int_t)v);
+}
+
+static void put(json_t *o, const char *key, uint64_t v)
+{
+    json_object_set_new(o, key, integer(v));
+}
+
+static json_t *latency(const struct hist *h)
+{
+    return json_pack("{s:I, s:f, s:f, s:f}", "count", (json_int_t)h->count, "p50_us", (double)hist_quantile(h, 0.5) / 1e3, "p99_us",
+                     (double)hist_quantile(h, 0.99) / 1e3, "max_us", (double)h->max / 1e3);
+}
+
+static json_t *operations(struct holofs *fs)
+{
+    json_t *o = json_object();
+    for (unsigned i = 0; i < HOLOFS_OPS_MAX; i++) {
+        const char *name = fs->ops[i].name;
+        if (!name)
+            continue;
+        json_t *l = latency(&fs->ops[i].ns);
+        put(l, "failed", fs->ops[i].failed);
+        json_object_set_new(o, name, l);
+    }
+    return o;
+}
+
+void holofs_count_op(struct holofs *fs, unsigned op, const char *name, uint64_t ns, bool failed)
+{
+    fs->ops[op].name = name;
+    hist_add(&fs->ops[op].ns, ns);
+    if (failed)
+        atomic_fetch_add_explicit(&fs->ops[op].failed, 1, memory_order_relaxed);
+}
+
+struct fill {
+    uint64_t n[4], open, sealed, live, data_blocks, parity_blocks;
+    struct holofs *fs;
+};
+
+static int add_container(void *arg, uint32_t id)
+{
+    struct fill *f = arg;
+    struct holofs *fs = f->fs;
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = id < fs->ctab_cap ? fs->ctab[id] : NULL;
+    if (c) {
+        f->n[c->cls < 4 ? c->cls : 0]++;
+        f->open += c->state == CONTAINER_OPEN;
+        f->sealed += c->state == CONTAINER_SEALED;
+        f->live += c->live > 0 ? (uint64_t)c->live : 0;
+        if (c->state == CONTAINER_SEALED) {
+            f->data_blocks += c->used;
+            f->parity_blocks += 2 * c->r * ecc_layout_stripes(fs->sb.nmax, fs->sb.k);
+        }
+    }
+    mutex_unlock(&fs->ctab_lock);
+    return 0;
+}
+
+static double ratio(uint64_t a, uint64_t b)
+{
+    return b ? (double)a / (double)b : 0.0;
+}
+
+static json_t *containers(struct holofs *fs, uint64_t unsealed)
+{
+    struct fill f = { .fs = fs };
+    ctab_each(fs, add_container, &f);
+    json_t *o = json_object();
+    put(o, "data", f.n[CLASS_DATA]);
+    put(o, "metadata_log", f.n[CLASS_META_LOG]);
+    put(o, "metadata_dump", f.n[CLASS_META_DUMP]);
+    put(o, "open", f.open);
+    put(o, "sealed", f.sealed);
+    put(o, "sealed_since_mount", fs->count.containers_sealed);
+    put(o, "deleted_since_mount", fs->count.containers_deleted);
+    put(o, "data_bytes", f.data_blocks * BLOCK_SIZE);
+    put(o, "live_bytes", f.live);
+    put(o, "unsealed_bytes", unsealed);
+    json_object_set_new(o, "fill", json_real(ratio(f.data_blocks, f.sealed * fs->sb.nmax)));
+    json_object_set_new(o, "parity_overhead", json_real(ratio(f.parity_blocks, f.data_blocks)));
+    return o;
+}
+
+static json_t *wave_ecc_metrics(struct holofs *fs)
+{
+    const struct counters_live *c = &fs->count;
+    json_t *o = json_object();
+    put(o, "total_encode_ops", c->encode_ops);
+    put(o, "total_decode_ops", c->decode_ops);
+    put(o, "total_bytes_encoded", c->encode_bytes);
+    put(o, "total_bytes_decoded", c->decode_bytes);
+    put(o, "total_parity_bytes", c->parity_bytes);
+    put(o, "errors_detected", c->errors_detected);
+    put(o, "decode_success", c->decode_success);
+    put(o, "decode_fail", c->decode_fail);
+    json_object_set_new(o, "decode_success_rate_pct", json_real(c->decode_ops ? 100.0 * ratio(c->decode_success, c->decode_ops) : 100.0));
+    json_object_set_new(o, "avg_encode_ms", json_real(ratio(c->encode_ns, c->encode_ops) / 1e6));
+    json_object_set_new(o, "avg_decode_ms", json_real(ratio(c->decode_ns, c->decode_ops) / 1e6));
+    json_object_set_new(o, "last_encode_ms", json_real((double)c->last_encode_ns / 1e6));
+    json_object_set_new(o, "last_decode_ms", json_real((double)c->last_decode_ns / 1e6));
+    json_object_set_new(o, "avg_parity_overhead", json_real(ratio(c->parity_bytes, c->encode_bytes)));
+    return o;
+}
+
+static json_t *gpu(void)
+{
+    struct cuda_status s;
+    cuda_status_get(&s);
+    return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I}", "present", s.present, "name", s.name, "why", s.why, "memory_bytes",
+                     (json_int_t)s.memory_bytes, "launches", (json_int_t)s.launches, "fallbacks", (json_int_t)s.fallbacks);
+}
+
+static json_t *ring(struct holofs *fs)
+{
+    json_t *o = json_object();
+    put(o, "blocks", fs->sb.ring_blocks);
+    put(o, "used_blocks", ring_used_blocks(fs->ring));
+    put(o, "commits", fs->count.commits);
+    put(o, "bytes_committed", fs->count.commit_bytes);
+    put(o, "bytes_written", ring_bytes_written(fs->ring));
+    put(o, "repaired_blocks", fs->count.ring_blocks_repaired);
+    put(o, "failed_copies", (uint64_t)__builtin_popcount(ring_failed_copies(fs->ring)));
+    put(o, "committed_txg", fs->committed_txg);
+    put(o, "applied_txg", fs->applied_txg);
+    json_object_set_new(o, "commit_latency", latency(&fs->count.commit_ns));
+    return o;
+}
+
+static json_t *data(struct holofs *fs)
+{
+    const struct counters_live *c = &fs->count;
+    json_t *o = json_object();
+    put(o, "bytes_read", c->bytes_read);
+    put(o, "bytes_written", c->bytes_written);
+    put(o, "bytes_stored", c->bytes_stored);
+    put(o, "container_bytes_written", c->container_bytes_written);
+    put(o, "chunks_raw", c->chunks_raw);
+    put(o, "chunks_zstd", c->chunks_zstd);
+    json_object_set_new(o, "compression_ratio", json_real(c->bytes_compressed_out ? ratio(c->bytes_compressed_in, c->bytes_compressed_out) : 1.0));
+    json_object_set_new(o, "read_latency", latency(&c->read_ns));
+    json_object_set_new(o, "write_latency", latency(&c->write_ns));
+    json_object_set_new(o, "seal_latency", latency(&c->seal_ns));
+    return o;
+}
+
+static json_t *damage(struct holofs *fs)
+{
+    const struct counters_live *c = &fs->count;
+    json_t *o = json_object();
+    put(o, "checksum_failures", c->checksum_failures);
+    put(o, "read_errors", c->read_errors);
+    put(o, "eio_reads", c->eio_reads);
+    put(o, "table_blocks_repaired", c->table_blocks_repaired);
+    put(o, "headers_repaired", c->headers_repaired);
+    put(o, "superblock_copies_repaired", c->super_copies_repaired);
+    put(o, "scrubbed_blocks", c->scrubbed_blocks);
+    put(o, "scrubs", c->scrubs);
+    put(o, "events", fs->events.total);
+    return o;
+}
+
+static json_t *memory(struct holofs *fs)
+{
+    struct rusage u;
+    json_t *o = json_object();
+    getrusage(RUSAGE_SELF, &u);
+    put(o, "max_rss_bytes", (uint64_t)u.ru_maxrss * 1024);
+    put(o, "inodes", fs->n_inodes);
+    put(o, "names", fs->n_dentries);
+    put(o, "windows", fs->n_windows);
+    put(o, "open_containers", fs->n_open);
+    return o;
+}
+
+static const char *health(const struct holofs *fs)
+{
+    if (fs->failed)
+        return "failed";
+    if (fs->count.lost_blocks || fs->damaged_ring)
+        return "data lost";
+    if (ring_failed_copies(fs->ring) || fs->reserve_used)
+        return "degraded";
+    return "healthy";
+}
+
+int holofs_stats_json(struct holofs *fs, struct buf *out)
+{
+    struct remap_stats rs;
+    uint64_t unsealed = heads_unsealed_bytes(fs);
+    remap_stats(fs->remap, &rs);
+    json_t *o = json_object();
+    json_object_set_new(o, "version", json_string(HOLOFS_VERSION));
+    json_object_set_new(o, "health", json_string(health(fs)));
+    json_object_set_new(o, "uptime_s", json_real((double)(clock_mono_ns() - fs->mounted_ns) / 1e9));
+    put(o, "files", fs->n_files);
+    put(o, "repaired_blocks", fs->before.repaired + fs->count.repaired_blocks);
+    put(o, "remapped_blocks", fs->before.remapped + fs->count.remapped_blocks);
+    put(o, "lost_blocks", fs->before.lost + fs->count.lost_blocks);
+    put(o, "exposed_bytes", unsealed);
+    json_object_set_new(o, "since_mount", json_pack("{s:I, s:I, s:I}", "repaired_blocks", (json_int_t)fs->count.repaired_blocks,
+                                                    "remapped_blocks", (json_int_t)fs->count.remapped_blocks, "lost_blocks",
+                                                    (json_int_t)fs->count.lost_blocks));
+    json_object_set_new(o, "engine", json_pack("{s:s, s:s}", "name", fs->engine->name, "why", fs->engine_why));
+    json_object_set_new(o, "containers", containers(fs, unsealed));
+    json_object_set_new(o, "data", data(fs));
+    json_object_set_new(o, "ring", ring(fs));
+    json_object_set_new(o, "wave_ecc_metrics", wave_ecc_metrics(fs));
+    json_object_set_new(o, "gpu", gpu());
+    json_object_set_new(o, "damage", damage(fs));
+    json_object_set_new(o, "remap", json_pack("{s:I, s:I, s:I}", "remaps", (json_int_t)rs.remaps, "spare_blocks", (json_int_t)rs.spare_blocks,
+                                              "spare_used", (json_int_t)rs.spare_used));
+    json_object_set_new(o, "pools", json_pack("{s:I}", "scratch_allocated", (json_int_t)fs->scratch_made));
+    json_object_set_new(o, "memory", memory(fs));
+    json_object_set_new(o, "operations", operations(fs));
+    char *text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(o);
+    int e = text ? buf_add(out, text, strlen(text)) : -ENOMEM;
+    free(text);
+    return e ? e : buf_add(out, "\n", 1);
+}
+
+static int metric(struct buf *out, const char *name, const char *help, uint64_t v, const char *type)
+{
+    return buf_printf(out, "# HELP holofs_%s %s\n# TYPE holofs_%s %s\nholofs_%s %llu\n", name, help, name, type, name,
+                      (unsigned long long)v);
+}
+
+int holofs_metrics_text(struct holofs *fs, struct buf *out)
+{
+    const struct counters_live *c = &fs->count;
+    const struct {
+        const char *name, *help, *type;
+        uint64_t v;
+    } m[] = {
+        { "bytes_read_total", "Bytes read by users.", "counter", c->bytes_read },
+        { "bytes_written_total", "Bytes written by users.", "counter", c->bytes_written },
+        { "commits_total", "Transaction groups committed.", "counter", c->commits },
+        { "containers", "Containers known.", "gauge", fs->n_containers },
+        { "unsealed_bytes", "Bytes that only the ring protects.", "gauge", heads_unsealed_bytes(fs) },
+        { "repaired_blocks_total", "Blocks rebuilt and written back.", "counter", c->repaired_blocks },
+        { "remapped_blocks_total", "Blocks moved to a spare.", "counter", c->remapped_blocks },
+        { "lost_blocks_total", "Blocks that could not be rebuilt.", "counter", c->lost_blocks },
+        { "checksum_failures_total", "Blocks that failed their checksum.", "counter", c->checksum_failures },
+        { "encode_ops_total", "Parity computations.", "counter", c->encode_ops },
+        { "decode_ops_total", "Rebuilds of a stripe.", "counter", c->decode_ops },
+        { "decode_fail_total", "Rebuilds that failed.", "counter", c->decode_fail },
+        { "healthy", "1 if nothing is wrong.", "gauge", strcmp(health(fs), "healthy") == 0 },
+    };
+    int e = 0;
+    for (size_t i = 0; i < sizeof(m) / sizeof(m[0]) && !e; i++)
+        e = metric(out, m[i].name, m[i].help, m[i].v, m[i].type);
+    return e;
+}
+
+int holofs_health_text(struct holofs *fs, struct buf *out)
+{
+    int e = buf_printf(out, "%s\n", health(fs));
+    if (!e && fs->failed)
+        e = buf_printf(out, "nothing is written any more: %s; unmount, look at the disk, run holofsck\n", holo_strerror(fs->failed));
+    if (!e && fs->count.lost_blocks)
+        e = buf_printf(out, "%llu blocks could not be rebuilt; .holo/events names the files\n", (unsigned long long)fs->count.lost_blocks);
+    return e;
+}
+
+int holofs_config_json(struct holofs *fs, struct buf *out)
+{
+    static const char *const compress[] = { "auto", "off", "zstd" };
+    char uuid[33];
+    for (int i = 0; i < 16; i++)
+        snprintf(uuid + 2 * i, 3, "%02x", fs->sb.uuid[i]);
+    json_t *o = json_pack("{s:s, s:s%, s:i, s:i, s:i, s:i, s:i, s:I, s:s, s:i, s:I, s:i, s:b}", "uuid", uuid, "label", fs->sb.label,
+                          strnlen(fs->sb.label, SUPER_LABEL_MAX), "format", (int)fs->sb.version, "redundancy",
+                          (int)(fs->opt.redundancy ? fs->opt.redundancy : fs->sb.r), "metadata_redundancy", (int)fs->sb.meta_r,
+                          "stripe_width", (int)fs->sb.k, "container_blocks", (int)fs->sb.nmax, "size_limit_bytes",
+                          (json_int_t)fs->sb.size_limit_bytes, "compress", compress[fs->opt.compress], "zstd_level", fs->opt.zstd_level,
+                          "cache_bytes", (json_int_t)fs->opt.cache_bytes, "commit_seconds", (int)fs->opt.commit_seconds, "read_only",
+                          fs->read_only);
+    char *text = o ? json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
+    json_decref(o);
+    int e = text ? buf_printf(out, "%s\n", text) : -ENOMEM;
+    free(text);
+    return e;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* entry.c: the bytes of a remap log: its header and its entries. */
+#include "remap/entry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/sum.h"
+
+#define SUM_ID_REMAP UINT64_C(0x72656d6170)
+#define SUM_ID_SPARE UINT64_C(0x7370617265)
+
+enum { BLOCK = 4096, ENTRY_SUMMED = REMAP_ENTRY_SIZE - 8, HEADER_SUMMED = REMAP_HEADER_SIZE - 8, HEADER_FIXED = 64, SPARE_SIZE = 16 };
+_Static_assert(HEADER_FIXED + REMAP_SPARES_MAX * SPARE_SIZE <= HEADER_SUMMED, "the spare list fits");
+
+static const char magic[8] = { 'h', 'o', 'l', 'o', 'f', 's', 'R', 'M' };
+
+void remap_entry_encode(const struct remap_entry *e, const uint8_t uuid[16], uint8_t out[REMAP_ENTRY_SIZE])
+{
+    memset(out, 0, REMAP_ENTRY_SIZE);
+    le64_put(out, e->sequence);
+    out[8] = (uint8_t)e->kind;
+    le32_put(out + 12, e->container);
+    le32_put(out + 16, e->file_block);
+    le32_put(out + 20, e->spare);
+    le32_put(out + 24, e->spare_block);
+    le64_put(out + 32, e->sum);
+    le64_put(out + ENTRY_SUMMED, sum64(out, ENTRY_SUMMED, sum_seed(uuid, SUM_ID_REMAP, e->sequence)));
+}
+
+bool remap_entry_decode(const uint8_t in[REMAP_ENTRY_SIZE], const uint8_t uuid[16], uint64_t sequence, struct remap_entry *out)
+{
+    if (le64_get(in) != sequence || in[8] < REMAP_ADD || in[8] > REMAP_SPARE_BAD)
+        return false;
+    if (le64_get(in + ENTRY_SUMMED) != sum64(in, ENTRY_SUMMED, sum_seed(uuid, SUM_ID_REMAP, sequence)))
+        return false;
+    *out = (struct remap_entry){
+        .sequence = sequence,
+        .kind = (enum remap_kind)in[8],
+        .container = le32_get(in + 12),
+        .file_block = le32_get(in + 16),
+        .spare = le32_get(in + 20),
+        .spare_block = le32_get(in + 24),
+        .sum = le64_get(in + 32),
+    };
+    return true;
+}
+
+void remap_header_encode(const struct remap_header *h, const uint8_t uuid[16], uint8_t out[REMAP_HEADER_SIZE])
+{
+    memset(out, 0, REMAP_HEADER_SIZE);
+    memcpy(out, magic, sizeof(magic));
+    le32_put(out + 8, REMAP_VERSION);
+    le32_put(out + 12, h->n_spares);
+    memcpy(out + 16, uuid, 16);
+    le64_put(out + 32, h->first);
+    le64_put(out + 40, h->snapshot);
+    for (uint32_t i = 0; i < h->n_spares; i++) {
+        le32_put(out + HEADER_FIXED + i * SPARE_SIZE, h->spare[i].number);
+        le32_put(out + HEADER_FIXED + i * SPARE_SIZE + 4, h->spare[i].blocks);
+    }
+    le64_put(out + HEADER_SUMMED, sum64(out, HEADER_SUMMED, sum_seed(uuid, SUM_ID_REMAP, 0)));
+}
+
+static bool header_sane(const struct remap_header *h)
+{
+    bool ok = h->first >= 1 && h->n_spares <= REMAP_SPARES_MAX;
+    for (uint32_t i = 0; ok && i < h->n_spares; i++)
+        for (uint32_t k = 0; k < i; k++)
+            ok &= h->spare[k].number != h->spare[i].number;
+    return ok;
+}
+
+int remap_header_decode(const uint8_t in[REMAP_HEADER_SIZE], const uint8_t uuid[16], struct remap_header *out)
+{
+    if (memcmp(in, magic, sizeof(magic)) != 0 || memcmp(in + 16, uuid, 16) != 0)
+        return -HOLO_ECORRUPT;
+    if (le64_get(in + HEADER_SUMMED) != sum64(in, HEADER_SUMMED, sum_seed(uuid, SUM_ID_REMAP, 0)))
+        return -HOLO_ECORRUPT;
+    if (le32_get(in + 8) != REMAP_VERSION)
+        return -HOLO_EVERSION;
+    struct remap_header h = { .first = le64_get(in + 32), .snapshot = le64_get(in + 40), .n_spares = le32_get(in + 12) };
+    for (uint32_t i = 0; i < h.n_spares && i < REMAP_SPARES_MAX; i++) {
+        h.spare[i].number = le32_get(in + HEADER_FIXED + i * SPARE_SIZE);
+        h.spare[i].blocks = le32_get(in + HEADER_FIXED + i * SPARE_SIZE + 4);
+    }
+    if (!header_sane(&h))
+        return -HOLO_ECORRUPT;
+    *out = h;
+    return 0;
+}
+
+int remap_image_create(const struct remap_header *h, const uint8_t uuid[16], uint64_t n, struct remap_image *out)
+{
+    uint64_t end = remap_slot_offset(n);
+    size_t len = (size_t)((end + BLOCK - 1) / BLOCK * BLOCK);
+    void *p;
+    if (posix_memalign(&p, BLOCK, len) != 0)
+        return -ENOMEM;
+    memset(p, 0, len);
+    for (size_t i = 0; i < REMAP_HEADERS; i++)
+        remap_header_encode(h, uuid, (uint8_t *)p + i * REMAP_HEADER_SIZE);
+    *out = (struct remap_image){ .p = p, .len = len };
+    return 0;
+}
+
+uint64_t remap_block_sum(const uint8_t uuid[16], uint32_t container, uint32_t file_block, const void *block)
+{
+    return sum64(block, BLOCK, sum_seed(uuid, SUM_ID_SPARE, (uint64_t)container << 32 | file_block));
+}

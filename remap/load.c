@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * load.c: read the five copies of the remap log and make one table of them.
+ *
+ * Copies whose headers name the same first sequence number F are one log, and slot i of it may come from any of
+ * them. Several logs exist only after a crash or damage while the log was written anew; they are replayed
+ * in ascending order of F, and a complete snapshot makes everything before it moot.
+ */
+#include "remap/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+enum { BLOCK = REMAP_BLOCK_SIZE, PIECE = 1 << 20 };
+#define COPY_LEN_MAX (UINT64_C(1) << 28)
+
+struct copy {
+    struct remap_image img; /* p is NULL if nothing could be read */
+    struct remap_header h;
+    bool valid; /* h is its header */
+};
+
+/* What the copies of one log have together. */
+struct extent {
+    uint64_t slots, holes; /* slots up to the last one found, and how many of them are in no copy */
+    bool complete;         /* the snapshot has no hole */
+};
+
+struct loader {
+    const uint8_t *uuid;
+    struct copy copy[REMAP_COPIES];
+    struct remap_map *map;
+};
+
+/* A bad block costs its own entries only. */
+static void read_by_blocks(struct bfile *f, uint8_t *p, size_t len, uint64_t off)
+{
+    for (size_t i = 0; i < len; i += BLOCK)
+        if (f->ops->pread(f, p + i, BLOCK, off + i) != 0)
+            memset(p + i, 0, BLOCK);
+}
+
+static int image_read(struct bfile *f, struct remap_image *out)
+{
+    uint64_t size;
+    int rc = f->ops->size(f, &size);
+    if (rc)
+        return rc;
+    size -= size % BLOCK;
+    size = size < COPY_LEN_MAX ? size : COPY_LEN_MAX;
+    if (size < REMAP_SLOTS_OFFSET)
+        return -HOLO_ETRUNC;
+    void *p;
+    if (posix_memalign(&p, BLOCK, (size_t)size) != 0)
+        return -ENOMEM;
+    for (uint64_t off = 0; off < size; off += PIECE) {
+        size_t len = size - off < PIECE ? (size_t)(size - off) : PIECE;
+        if (f->ops->pread(f, (uint8_t *)p + off, len, off) != 0)
+            read_by_blocks(f, (uint8_t *)p + off, len, off);
+    }
+    *out = (struct remap_image){ .p = p, .len = (size_t)size };
+    return 0;
+}
+
+/* -HOLO_EVERSION is the only thing wrong with a copy that is not just damage. */
+static int copy_read(struct backing *b, unsigned i, const uint8_t uuid[16], struct copy *c)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "remap.%u", i);
+    struct bfile *f;
+    int rc = b->ops->open(b, name, BACKING_READ | BACKING_DIRECT, &f);
+    if (rc)
+        return 0;
+    rc = image_read(f, &c->img);
+    f->ops->close(f);
+    for (size_t k = 0; k < REMAP_HEADERS && rc == 0 && !c->valid; k++) {
+        int bad = remap_header_decode(c->img.p + k * REMAP_HEADER_SIZE, uuid, &c->h);
+        if (bad == -HOLO_EVERSION)
+            return bad;
+        c->valid = bad == 0;
+    }
+    return rc == -ENOMEM ? rc : 0;
+}
+
+/* The bytes of a slot of log F in the first copy where they verify, or NULL. */
+static const uint8_t *slot_bytes(const struct loader *ld, uint64_t first, uint64_t slot, struct remap_entry *e)
+{
+    uint64_t off = remap_slot_offset(slot);
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        const struct copy *c = &ld->copy[i];
+        if (!c->valid || c->h.first != first || off + REMAP_ENTRY_SIZE > c->img.len)
+            continue;
+        if (remap_entry_decode(c->img.p + off, ld->uuid, first + slot, e))
+            return c->img.p + off;
+    }
+    return NULL;
+}
+
+static struct extent extent_of(const struct loader *ld, const struct remap_header *h)
+{
+    uint64_t most = 0, found = 0;
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        const struct copy *c = &ld->copy[i];
+        if (c->valid && c->h.first == h->first && c->img.len > most)
+            most = c->img.len;
+    }
+    struct extent x = { .slots = 0 };
+    struct remap_entry e;
+    uint64_t in_snapshot = 0;
+    for (uint64_t slot = 0; remap_slot_offset(slot) < most; slot++) {
+        if (!slot_bytes(ld, h->first, slot, &e))
+            continue;
+        found++;
+        in_snapshot += slot < h->snapshot;
+        x.slots = slot + 1;
+    }
+    x.slots = x.slots > h->snapshot ? x.slots : h->snapshot;
+    x.holes = x.slots - found;
+    x.complete = in_snapshot == h->snapshot;
+    return x;
+}
+
+static int replay(struct loader *ld, const struct remap_header *h, const struct extent *x, uint64_t *lost)
+{
+    if (x->complete) {
+        remap_map_clear(ld->map);
+        *lost = 0;
+    }
+    *lost += x->holes;
+    for (uint64_t slot = 0; slot < x->slots; slot++) {
+        struct remap_entry e;
+        if (!slot_bytes(ld, h->first, slot, &e))
+            continue;
+        int rc = remap_map_reserve(ld->map);
+        if (rc)
+            return rc;
+        remap_map_apply(ld->map, &e);
+    }
+    return 0;
+}
+
+/* The header with the lowest F above `above`, or NULL. */
+static const struct remap_header *header_above(const struct loader *ld, uint64_t above)
+{
+    const struct remap_header *h = NULL;
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        const struct copy *c = &ld->copy[i];
+        if (c->valid && c->h.first > above && (!h || c->h.first < h->first))
+            h = &c->h;
+    }
+    return h;
+}
+
+static const struct remap_header *header_newest(const struct loader *ld)
+{
+    const struct remap_header *newest = NULL;
+    for (const struct remap_header *h = header_above(ld, 0); h; h = header_above(ld, h->first))
+        newest = h;
+    return newest;
+}
+
+static int merge(const struct loader *ld, const struct extent *x, struct remap_loaded *out)
+{
+    int rc = remap_image_create(&out->header, ld->uuid, x->slots, &out->image);
+    if (rc)
+        return rc;
+    for (uint64_t slot = 0; slot < x->slots; slot++) {
+        struct remap_entry e;
+        const uint8_t *p = slot_bytes(ld, out->header.first, slot, &e);
+        if (p)
+            memcpy(out->image.p + remap_slot_offset(slot), p, REMAP_ENTRY_SIZE);
+    }
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        const struct remap_image *img = &ld->copy[i].img;
+        out->equal[i] = img->p && img->len == out->image.len && memcmp(img->p, out->image.p, img->len) == 0;
+    }
+    return 0;
+}
+
+static int logs_replay(struct loader *ld, struct remap_loaded *out)
+{
+    const struct remap_header *newest = header_newest(ld);
+    if (!newest)
+        return -HOLO_ECORRUPT;
+    int rc = remap_map_create(newest, &ld->map);
+    struct extent x = { 0 };
+    for (const struct remap_header *h = header_above(ld, 0); h && rc == 0; h = header_above(ld, h->first)) {
+        x = extent_of(ld, h);
+        rc = replay(ld, h, &x, &out->lost);
+    }
+    if (rc)
+        return rc;
+    out->header = *newest;
+    out->next = newest->first + x.slots;
+    return merge(ld, &x, out);
+}
+
+int remap_log_load(struct backing *b, const uint8_t uuid[16], struct remap_loaded *out, struct remap_map **out_map)
+{
+    struct loader ld = { .uuid = uuid };
+    *out = (struct remap_loaded){ 0 };
+    int rc = 0;
+    for (unsigned i = 0; i < REMAP_COPIES && rc == 0; i++)
+        rc = copy_read(b, i, uuid, &ld.copy[i]);
+    if (rc == 0)
+        rc = logs_replay(&ld, out);
+    for (size_t i = 0; i < REMAP_COPIES; i++)
+        free(ld.copy[i].img.p);
+    if (rc)
+        remap_map_destroy(ld.map);
+    else
+        *out_map = ld.map;
+    return rc;
+}
+
+void remap_loaded_fini(struct remap_loaded *ld)
+{
+    free(ld->image.p);
+    ld->image = (struct remap_image){ 0 };
+}

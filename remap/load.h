@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* load.h: read the five copies of the remap log and make one table of them. docs/FORMAT.md, «Remap table», Loading. */
+#ifndef HOLO_REMAP_LOAD_H
+#define HOLO_REMAP_LOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "remap/entry.h"
+#include "remap/map.h"
+#include "remap/remap.h"
+
+struct remap_loaded {
+    struct remap_header header; /* of the newest log */
+    struct remap_image image;   /* that log, merged from its copies */
+    uint64_t next;              /* the sequence number that comes next */
+    uint64_t lost;              /* entries found in no copy */
+    bool equal[REMAP_COPIES];   /* the copy is the image, byte for byte */
+};
+
+/* -HOLO_ECORRUPT if no copy is readable, -HOLO_EVERSION if one is newer than this program. Writes nothing. */
+int remap_log_load(struct backing *b, const uint8_t uuid[16], struct remap_loaded *out, struct remap_map **out_map);
+void remap_loaded_fini(struct remap_loaded *ld);
+
+#endif

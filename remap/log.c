@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * log.c: the five copies of the remap log while they are written.
+ *
+ * State           copies on disk                            entered by
+ * whole           equal, and open for appending             remap_log_rewrite(), remap_log_open()
+ * broken          may differ                                any failed write, sync or rename
+ *
+ * Invariants:
+ * 1. A sequence number is never used twice, not even after a failure: `next` only grows.
+ * 2. Copies are changed one after the other, each synced before the next is touched, so that a crash
+ *    spoils one at most.
+ * 3. tail holds the last, partly filled block of entries as it is on disk.
+ */
+#include "remap/log.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "remap/load.h"
+#include "remap/remap.h"
+
+enum {
+    BLOCK = REMAP_BLOCK_SIZE,
+    PER_BLOCK = BLOCK / REMAP_ENTRY_SIZE,
+    SLACK = 4096, /* entries that a log may have beyond twice its table */
+};
+
+struct remap_log {
+    struct backing *b;
+    uint8_t uuid[16];
+    struct remap_header header;
+    bool broken;
+    _Atomic uint64_t next; /* sequence number; atomic, as repaired is, for those who only ask */
+    _Atomic uint64_t repaired;
+    struct bfile *copy[REMAP_COPIES];
+    uint8_t *tail; /* 2 blocks, aligned */
+};
+
+static uint64_t slots_of(const struct remap_log *l)
+{
+    return l->next - l->header.first;
+}
+
+static void copies_close(struct remap_log *l)
+{
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        if (l->copy[i])
+            l->copy[i]->ops->close(l->copy[i]);
+        l->copy[i] = NULL;
+    }
+}
+
+static int file_fill(struct bfile *f, const struct remap_image *img)
+{
+    int rc = bfile_pwrite(f, img->p, img->len, 0);
+    return rc ? rc : f->ops->datasync(f);
+}
+
+/* Put a new file in the place of copy i. Whatever fails, the old one or the new one is there, whole. */
+static int copy_replace(struct backing *b, unsigned i, const struct remap_image *img, struct bfile **out)
+{
+    char name[16], fresh[16];
+    snprintf(name, sizeof(name), "remap.%u", i);
+    snprintf(fresh, sizeof(fresh), "remap.%u.new", i);
+    struct bfile *f;
+    int rc = b->ops->open(b, fresh, BACKING_WRITE | BACKING_CREATE | BACKING_TRUNC | BACKING_DIRECT, &f);
+    if (rc)
+        return rc;
+    rc = file_fill(f, img);
+    if (rc == 0)
+        rc = b->ops->rename(b, fresh, name);
+    if (rc == 0)
+        rc = b->ops->sync_dir(b, "");
+    if (rc)
+        f->ops->close(f);
+    else
+        *out = f;
+    return rc;
+}
+
+static void tail_take(struct remap_log *l, const struct remap_image *img)
+{
+    uint64_t at = remap_slot_offset(slots_of(l) / PER_BLOCK * PER_BLOCK);
+    memset(l->tail, 0, (size_t)2 * BLOCK);
+    if (at < img->len)
+        memcpy(l->tail, img->p + at, BLOCK);
+}
+
+int remap_log_format(struct backing *b, const uint8_t uuid[16], const struct remap_header *h)
+{
+    struct remap_image img = { 0 };
+    int rc = remap_image_create(h, uuid, 0, &img);
+    for (unsigned i = 0; i < REMAP_COPIES && rc == 0; i++) {
+        struct bfile *f;
+        rc = copy_replace(b, i, &img, &f);
+        if (rc == 0)
+            f->ops->close(f);
+    }
+    free(img.p);
+    return rc;
+}
+
+int remap_log_rewrite(struct remap_log *l, struct remap_entry *e, size_t n)
+{
+    struct remap_header h = l->header;
+    h.first = l->next;
+    h.snapshot = n;
+    struct remap_image img;
+    int rc = remap_image_create(&h, l->uuid, n, &img);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++) {
+        e[i].sequence = h.first + i;
+        remap_entry_encode(&e[i], l->uuid, img.p + remap_slot_offset(i));
+    }
+    l->next += n + (n == 0); /* an empty log that half succeeded must not share its F with the next try */
+    l->broken = true;
+    copies_close(l);
+    for (unsigned i = 0; i < REMAP_COPIES && rc == 0; i++)
+        rc = copy_replace(l->b, i, &img, &l->copy[i]);
+    if (rc == 0) {
+        l->header = h;
+        l->next = h.first + n;
+        l->broken = false;
+        tail_take(l, &img);
+    }
+    free(img.p);
+    return rc;
+}
+
+bool remap_log_wants_rewrite(const struct remap_log *l, uint64_t live)
+{
+    return l->broken || slots_of(l) > 2 * live + SLACK;
+}
+
+static int copy_append(struct bfile *f, const void *blocks, size_t len, uint64_t off)
+{
+    int rc = bfile_pwrite(f, blocks, len, off);
+    return rc ? rc : f->ops->datasync(f);
+}
+
+int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n)
+{
+    uint64_t slot = slots_of(l), at = remap_slot_offset(slot / PER_BLOCK * PER_BLOCK);
+    size_t fill = (size_t)(slot % PER_BLOCK);
+    for (size_t i = 0; i < n; i++) {
+        e[i].sequence = l->next++;
+        remap_entry_encode(&e[i], l->uuid, l->tail + (fill + i) * REMAP_ENTRY_SIZE);
+    }
+    size_t len = (fill + n + PER_BLOCK - 1) / PER_BLOCK * BLOCK;
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        int rc = copy_append(l->copy[i], l->tail, len, at);
+        if (rc) {
+            l->broken = true;
+            return rc;
+        }
+    }
+    if (fill + n >= PER_BLOCK) {
+        memmove(l->tail, l->tail + BLOCK, BLOCK);
+        memset(l->tail + BLOCK, 0, BLOCK);
+    }
+    return 0;
+}
+
+/* Open the copies for appending; those that differ from the image are replaced by it. */
+static int copies_repair(struct remap_log *l, const struct remap_loaded *ld)
+{
+    for (unsigned i = 0; i < REMAP_COPIES; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "remap.%u", i);
+        int rc = ld->equal[i] ? l->b->ops->open(l->b, name, BACKING_WRITE | BACKING_DIRECT, &l->copy[i])
+                              : copy_replace(l->b, i, &ld->image, &l->copy[i]);
+        if (rc) {
+            l->copy[i] = NULL;
+            return rc;
+        }
+        l->repaired += !ld->equal[i];
+    }
+    return 0;
+}
+
+static void repair(struct remap_log *l, const struct remap_loaded *ld, struct remap_map *map)
+{
+    struct remap_entry *e = NULL;
+    size_t n;
+    int rc = ld->lost ? remap_map_entries(map, &e, &n) : copies_repair(l, ld);
+    if (rc == 0 && ld->lost) {
+        rc = remap_log_rewrite(l, e, n);
+        l->repaired += rc == 0 ? REMAP_COPIES : 0;
+    }
+    free(e);
+    l->broken = rc != 0;
+    if (rc)
+        log_warn("remap table: a copy cannot be repaired now: %s", holo_strerror(rc));
+}
+
+static int log_create(struct backing *b, const uint8_t uuid[16], struct remap_log **out)
+{
+    struct remap_log *l = calloc(1, sizeof(*l));
+    void *tail;
+    if (!l || posix_memalign(&tail, BLOCK, (size_t)2 * BLOCK) != 0) {
+        free(l);
+        return -ENOMEM;
+    }
+    l->tail = tail;
+    l->b = b;
+    memcpy(l->uuid, uuid, sizeof(l->uuid));
+    *out = l;
+    return 0;
+}
+
+int remap_log_open(struct backing *b, const uint8_t uuid[16], bool read_only, struct remap_log **out, struct remap_map **out_map)
+{
+    struct remap_log *l;
+    int rc = log_create(b, uuid, &l);
+    if (rc)
+        return rc;
+    struct remap_loaded ld;
+    struct remap_map *map;
+    rc = remap_log_load(b, uuid, &ld, &map);
+    if (rc) {
+        remap_log_close(l);
+        return rc;
+    }
+    l->header = ld.header;
+    l->next = ld.next;
+    tail_take(l, &ld.image);
+    if (ld.lost)
+        log_err("remap table: %llu entries are lost in all copies; their blocks are rebuilt from parity when read", (unsigned long long)ld.lost);
+    if (!read_only)
+        repair(l, &ld, map);
+    remap_loaded_fini(&ld);
+    *out = l;
+    *out_map = map;
+    return 0;
+}
+
+void remap_log_close(struct remap_log *l)
+{
+    if (!l)
+        return;
+    copies_close(l);
+    free(l->tail);
+    free(l);
+}
+
+const struct remap_header *remap_log_header(const struct remap_log *l)
+{
+    return &l->header;
+}
+
+uint64_t remap_log_sequence(const struct remap_log *l)
+{
+    return l->next - 1;
+}
+
+uint64_t remap_log_repaired(const struct remap_log *l)
+{
+    return l->repaired;
+}

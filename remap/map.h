@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * map.h: the remap table in memory: which block is where, and which spare blocks are free.
+ *
+ * Lookups run beside one changing thread; changes are serialized by the caller.
+ */
+#ifndef HOLO_REMAP_MAP_H
+#define HOLO_REMAP_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "remap/entry.h"
+
+struct remap_map;
+
+struct remap_place {
+    uint32_t spare; /* index in the list of spare files */
+    uint32_t block;
+    uint64_t sum;
+};
+
+struct remap_counts {
+    uint64_t remaps, blocks, used, bad;
+};
+
+/* An empty table over the spare files of a header. */
+int remap_map_create(const struct remap_header *h, struct remap_map **out);
+void remap_map_destroy(struct remap_map *m);
+void remap_map_clear(struct remap_map *m);
+
+/* Make room for one more remap, so that the next remap_map_apply() cannot fail. */
+int remap_map_reserve(struct remap_map *m);
+
+/* What a log entry says. One that names no spare block of ours is ignored. */
+void remap_map_apply(struct remap_map *m, const struct remap_entry *e);
+
+/* O(1); without any lock if the container has no remap (and none has that shares its filter slot). @out may be NULL. */
+bool remap_map_find(struct remap_map *m, uint32_t container, uint32_t file_block, struct remap_place *out);
+
+/* Has the container any remap? O(n) if its filter slot says maybe. */
+bool remap_map_has(struct remap_map *m, uint32_t container);
+
+/* The next free spare block, going round. It stays free until an add is applied. False if there is none. */
+bool remap_map_next_free(struct remap_map *m, struct remap_place *out);
+
+void remap_map_counts(struct remap_map *m, struct remap_counts *out);
+
+/* The whole table as entries without sequence numbers: adds, then bad spare blocks. The caller frees *out. */
+int remap_map_entries(struct remap_map *m, struct remap_entry **out, size_t *n);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * remap.h: bad block → spare block.
+ *
+ * A remap sends one 4 KiB block of a sealed container file to a block of a spare file. The table lives in five
+ * copies (remap.0 … remap.4 in the store), each an append-only log of entries with sequence number and
+ * checksum; lookups are O(1) in memory. remap/ decides and records, its caller provides confirmed bytes.
+ * A remap counts only after the spare block is written and synced and all five copies are durable.
+ * Thread-safe. docs/FORMAT.md, «Remap table» and «Spare files».
+ */
+#ifndef HOLO_REMAP_REMAP_H
+#define HOLO_REMAP_REMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/backing.h"
+
+enum { REMAP_COPIES = 5, REMAP_BLOCK_SIZE = 4096 };
+
+struct remap_table;
+
+/* Create five empty copies and one spare file of spare_blocks (may be 0) in spare/0000.spare; used by mkfs. */
+int remap_format(struct backing *b, const uint8_t uuid[16], uint32_t spare_blocks);
+
+/*
+ * Load the table: the copy with the highest valid sequence wins, entry by entry; stale or damaged copies are
+ * rewritten unless read_only. -HOLO_ECORRUPT only if no copy is readable at all.
+ */
+int remap_open(struct backing *b, const uint8_t uuid[16], bool read_only, struct remap_table **out);
+void remap_close(struct remap_table *t);
+
+/* Is block file_block (4 KiB units from the start of the container file) of container id remapped? O(1). */
+bool remap_lookup(struct remap_table *t, uint32_t container, uint32_t file_block);
+
+/* Read the spare block of a remapped block. -ENOENT if it is not remapped, -EIO if the spare fails. */
+int remap_read(struct remap_table *t, uint32_t container, uint32_t file_block, void *buf);
+
+/*
+ * Put confirmed bytes (one block) into a spare and make the remap durable. A block that is remapped already
+ * goes to another spare block. -HOLO_EREMAPFULL if no spare is left; on any error nothing counts.
+ */
+int remap_add(struct remap_table *t, uint32_t container, uint32_t file_block, const void *buf);
+
+/* Forget all remaps of a deleted container and free their spare blocks. */
+int remap_drop_container(struct remap_table *t, uint32_t container);
+
+struct remap_stats {
+    uint64_t remaps, spare_blocks, spare_used, spare_bad, copies_repaired, sequence;
+};
+void remap_stats(struct remap_table *t, struct remap_stats *out);
+
+/* Every remap, in any order. */
+int remap_each(struct remap_table *t, int (*cb)(void *arg, uint32_t container, uint32_t file_block, uint32_t spare, uint32_t spare_block),
+               void *arg);
+
+#endif

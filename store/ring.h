@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ring.h: the ring, where everything commits, and its mirror (docs/FORMAT.md, «Ring»).
+ *
+ * Positions are lsns: blocks since mkfs; lsn l is block l mod size of journal.0 and of journal.1. The caller
+ * serializes ring_append, ring_set_tail and ring_scan; ring_mirror may run beside them on one other thread.
+ */
+#ifndef HOLO_STORE_RING_H
+#define HOLO_STORE_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "store/backing.h"
+#include "store/format.h"
+
+enum { RING_LAST = 1, RING_EPOCH_FIRST = 2, RING_CLEAN = 4 };
+
+struct ring;
+
+/* A piece of a container that is not sealed yet. */
+struct ring_segment {
+    uint32_t container, len;
+    uint64_t off;
+};
+
+struct ring_txg {
+    uint64_t epoch, txg;
+    uint64_t lsn, blocks;   /* where it is */
+    uint64_t chain;         /* checksum field of its last entry */
+    uint64_t base_epoch, base_txg, base_chain; /* of the first of an epoch */
+    int64_t time_ns;
+    uint32_t flags, n_segments;
+    uint64_t records_len, data_len;
+};
+
+/* Create both files, preallocated and prewritten with zeros; used by mkfs. */
+int ring_format(struct backing *b, uint32_t blocks);
+
+int ring_open(struct backing *b, const uint8_t uuid[16], uint32_t blocks, bool read_only, struct ring **out);
+void ring_close(struct ring *r);
+
+struct ring_scan_result {
+    struct ring_txg *txgs;      /* committed txgs from the tail on, ascending; free() it */
+    size_t n;
+    uint64_t tail, end;         /* lsns; append goes on at end */
+    uint64_t repairable_blocks; /* blocks that journal.0 has wrong and the mirror right (the mirror may just lag behind) */
+    uint64_t lost_txgs;         /* between tail and end, by their numbers: damage in both copies */
+    bool torn;                  /* something was begun behind the end: a crash */
+};
+
+/*
+ * Find the committed log past the page cache: both copies, every block. Positions the ring for ring_append.
+ * An empty ring gives n = 0. Returns 0 or a negative code (I/O, memory).
+ */
+int ring_scan(struct ring *r, struct ring_scan_result *out);
+
+/*
+ * The quick way after a clean unmount: follow the chain from the hints, without looking at the rest.
+ * -HOLO_ESTALE if it does not lead exactly to hint_txg, or goes on behind it: then scan.
+ */
+int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint64_t hint_txg, struct ring_scan_result *out);
+
+/*
+ * Read one txg found by the scan into *out (replaced): its byte stream: segment table, records, data.
+ * Each block comes from whichever copy is right. -HOLO_ELOST if neither is.
+ */
+int ring_read(struct ring *r, const struct ring_txg *t, struct buf *out);
+
+/* Decode segment i of a txg's stream. */
+void ring_segment_get(const uint8_t *stream, uint32_t i, struct ring_segment *out);
+enum { RING_SEGMENT_BYTES = 16 };
+
+/* Where the data of a segment comes from when a txg is written. */
+struct ring_data {
+    struct ring_segment seg;
+    const uint8_t *bytes;
+};
+
+/* Blocks that a txg of this size takes. */
+uint64_t ring_blocks_for(uint32_t n_segments, uint64_t records_len, uint64_t data_len);
+
+/* Blocks that can be appended now. */
+uint64_t ring_free_blocks(const struct ring *r);
+uint64_t ring_used_blocks(const struct ring *r);
+uint64_t ring_end(const struct ring *r);
+uint64_t ring_tail(const struct ring *r);
+
+/*
+ * Append and sync one txg. t gives epoch, txg, flags (without RING_LAST), base_* and time; lsn, blocks and
+ * chain are filled in. -HOLO_ERINGFULL if it does not fit (nothing is written). If the first copy fails, the
+ * mirror is written and synced in its place, and the copy is not used for writing again; -EIO when both fail.
+ */
+int ring_append(struct ring *r, struct ring_txg *t, const struct ring_data *data, uint32_t n_data, const uint8_t *records,
+                uint64_t records_len);
+
+/* Everything before this lsn is not needed any more; goes into the next entry. */
+void ring_set_tail(struct ring *r, uint64_t lsn);
+
+/* Copy what the mirror lacks and sync it. Returns blocks copied or a negative code. */
+int64_t ring_mirror(struct ring *r);
+
+/* Copies that failed and are not written any more: bit 0 journal.0, bit 1 journal.1. */
+unsigned ring_failed_copies(const struct ring *r);
+uint64_t ring_bytes_written(const struct ring *r);
+
+#endif

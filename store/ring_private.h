@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ring_private.h: what ring.c (append, mirror), ring_entry.c (bytes) and ring_scan.c (find, read) share. */
+#ifndef HOLO_STORE_RING_PRIVATE_H
+#define HOLO_STORE_RING_PRIVATE_H
+
+#include "store/ring.h"
+
+/* Byte offsets in the first block of an entry, docs/FORMAT.md «Ring». */
+enum { OFF_BLOCK_SUMS = 128, OFF_ENTRY_SUM = 4088 };
+
+struct ring {
+    uint32_t blocks;
+    uint8_t uuid[16];
+    struct bfile *file[RING_COPIES];   /* buffered, for writing */
+    struct bfile *direct[RING_COPIES]; /* past the page cache, for scanning */
+    _Atomic unsigned failed;           /* bits of copies that are not written any more */
+    _Atomic uint64_t tail, end;        /* read by the mirror's thread */
+    uint64_t mirrored, chain;
+    _Atomic uint64_t bytes_written;
+    uint8_t *staging, *mirror_buf;     /* RING_ENTRY_BLOCKS blocks each */
+};
+
+/* The header of one entry. */
+struct ring_entry {
+    uint64_t epoch, txg, lsn, tail, previous;
+    int64_t time_ns;
+    uint32_t blocks, part, flags, n_segments;
+    uint64_t records_len, data_len, payload;
+    uint64_t base_epoch, base_txg, base_chain;
+};
+
+/* Where the payload starts in the first block of an entry of that many blocks. */
+static inline size_t ring_payload_off(uint32_t blocks)
+{
+    return OFF_BLOCK_SUMS + 8 * (size_t)(blocks - 1);
+}
+
+/* Payload bytes that an entry of that many blocks carries. */
+static inline uint64_t ring_payload_cap(uint32_t blocks)
+{
+    return OFF_ENTRY_SUM - ring_payload_off(blocks) + (uint64_t)(blocks - 1) * BLOCK_SIZE;
+}
+
+/* Blocks of the entry that carries so many payload bytes (at most a full entry's). */
+uint32_t ring_entry_blocks(uint64_t payload);
+
+/* Write the header fields into a block whose block sums and payload are in place. Returns the checksum field. */
+uint64_t ring_entry_encode(const struct ring *r, const struct ring_entry *e, uint8_t *block);
+
+/* false if the block is not the first one of an entry of this store at this lsn. */
+bool ring_entry_decode(const struct ring *r, const uint8_t *block, uint64_t lsn, struct ring_entry *e, uint64_t *chain);
+
+/* The lsn a block claims; UINT64_MAX if it does not look like an entry. */
+uint64_t ring_entry_claims(const uint8_t *block);
+
+uint64_t ring_block_sum(const struct ring *r, uint64_t lsn, const uint8_t *block);
+
+#endif

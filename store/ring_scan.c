@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ring_scan.c: find the committed log after a crash or a clean stop, and read it.
+ *
+ * The newest complete txg decides: the one of the highest epoch, and there of the highest number, whose every
+ * block is right in one of the copies. From it the chain of checksum fields leads back to the tail. What lies
+ * behind it is torn or void. A missing link before it is damage: it is counted and passed over.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "store/ring_private.h"
+
+struct found {
+    struct ring_entry e;
+    uint64_t chain;
+};
+
+struct found_list {
+    struct found *v;
+    size_t n, cap;
+};
+
+static int add(struct found_list *l, const struct ring_entry *e, uint64_t chain)
+{
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 256;
+        struct found *v = realloc(l->v, cap * sizeof(*v));
+        if (!v)
+            return -ENOMEM;
+        l->v = v;
+        l->cap = cap;
+    }
+    l->v[l->n++] = (struct found){ *e, chain };
+    return 0;
+}
+
+static int read_blocks(struct ring *r, int c, uint64_t lsn, uint32_t n, uint8_t *out)
+{
+    if (!r->direct[c])
+        return -EIO;
+    while (n) {
+        uint64_t at = lsn % r->blocks;
+        uint32_t now = n < r->blocks - at ? n : (uint32_t)(r->blocks - at);
+        int e = r->direct[c]->ops->pread(r->direct[c], out, (size_t)now * BLOCK_SIZE, at * BLOCK_SIZE);
+        if (e)
+            return e;
+        out += (size_t)now * BLOCK_SIZE;
+        lsn += now;
+        n -= now;
+    }
+    return 0;
+}
+
+/* Read as many of n blocks as the medium gives; those it refuses become zeros. */
+static void read_what_is_there(struct ring *r, int c, uint64_t lsn, uint32_t n, uint8_t *out)
+{
+    if (read_blocks(r, c, lsn, n, out) == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        if (read_blocks(r, c, lsn + i, 1, out + (size_t)i * BLOCK_SIZE))
+            memset(out + (size_t)i * BLOCK_SIZE, 0, BLOCK_SIZE);
+    }
+}
+
+static int collect_copy(struct ring *r, int c, struct found_list *l)
+{
+    for (uint32_t at = 0; at < r->blocks; at += RING_ENTRY_BLOCKS) {
+        uint32_t n = r->blocks - at < RING_ENTRY_BLOCKS ? r->blocks - at : RING_ENTRY_BLOCKS;
+        read_what_is_there(r, c, at, n, r->mirror_buf);
+        for (uint32_t i = 0; i < n; i++) {
+            struct ring_entry e;
+            uint64_t chain;
+            const uint8_t *b = r->mirror_buf + (size_t)i * BLOCK_SIZE;
+            uint64_t lsn = ring_entry_claims(b);
+            if (lsn == UINT64_MAX || lsn % r->blocks != at + i || !ring_entry_decode(r, b, lsn, &e, &chain))
+                continue;
+            int err = add(l, &e, chain);
+            if (err)
+                return err;
+        }
+    }
+    return 0;
+}
+
+static int by_place(const void *pa, const void *pb)
+{
+    const struct found *a = pa, *b = pb;
+    if (a->e.lsn != b->e.lsn)
+        return a->e.lsn < b->e.lsn ? -1 : 1;
+    if (a->e.epoch != b->e.epoch)
+        return a->e.epoch < b->e.epoch ? -1 : 1;
+    return a->chain < b->chain ? -1 : a->chain > b->chain;
+}
+
+static void sort_unique(struct found_list *l)
+{
+    size_t n = 0;
+    if (l->n)
+        qsort(l->v, l->n, sizeof(*l->v), by_place);
+    for (size_t i = 0; i < l->n; i++) {
+        if (n == 0 || by_place(&l->v[n - 1], &l->v[i]) != 0)
+            l->v[n++] = l->v[i];
+    }
+    l->n = n;
+}
+
+/* The part behind `a` of the same txg, or NULL. */
+static const struct found *next_part(const struct found_list *l, const struct found *a)
+{
+    uint64_t lsn = a->e.lsn + a->e.blocks;
+    for (const struct found *f = a + 1; f < l->v + l->n && f->e.lsn <= lsn; f++) {
+        if (f->e.lsn == lsn && f->e.previous == a->chain && f->e.txg == a->e.txg && f->e.part == a->e.part + 1)
+            return f;
+    }
+    return NULL;
+}
+
+static bool whole_txg(const struct found_list *l, const struct found *first, struct ring_txg *t)
+{
+    const struct found *f = first;
+    if (f->e.part != 0)
+        return false;
+    while (!(f->e.flags & RING_LAST)) {
+        f = next_part(l, f);
+        if (!f)
+            return false;
+    }
+    *t = (struct ring_txg){ .epoch = f->e.epoch, .txg = f->e.txg, .lsn = first->e.lsn, .blocks = f->e.lsn + f->e.blocks - first->e.lsn,
+                            .chain = f->chain, .base_epoch = f->e.base_epoch, .base_txg = f->e.base_txg, .base_chain = f->e.base_chain,
+                            .time_ns = f->e.time_ns, .flags = f->e.flags, .n_segments = f->e.n_segments,
+                            .records_len = f->e.records_len, .data_len = f->e.data_len };
+    return true;
+}
+
+struct txg_list {
+    struct link {
+        struct ring_txg t;
+        uint64_t previous, tail;
+    } *v;
+    size_t n;
+};
+
+static int by_age(const void *pa, const void *pb)
+{
+    const struct link *a = pa, *b = pb;
+    if (a->t.epoch != b->t.epoch)
+        return a->t.epoch < b->t.epoch ? -1 : 1;
+    return a->t.txg < b->t.txg ? -1 : a->t.txg > b->t.txg;
+}
+
+static int whole_txgs(const struct found_list *l, struct txg_list *out)
+{
+    out->n = 0;
+    out->v = malloc((l->n + 1) * sizeof(*out->v));
+    if (!out->v)
+        return -ENOMEM;
+    for (size_t i = 0; i < l->n; i++) {
+        struct link *k = &out->v[out->n];
+        if (whole_txg(l, &l->v[i], &k->t)) {
+            k->previous = l->v[i].e.previous;
+            k->tail = l->v[i].e.tail;
+            out->n++;
+        }
+    }
+    if (out->n)
+        qsort(out->v, out->n, sizeof(*out->v), by_age);
+    return 0;
+}
+
+/* Put the right bytes of a block where a copy has wrong ones. */
+static void heal_block(struct ring *r, int c, uint64_t lsn, const uint8_t *block)
+{
+    if (r->file[c] && bfile_pwrite(r->file[c], block, BLOCK_SIZE, lsn % r->blocks * BLOCK_SIZE))
+        r->failed |= 1u << c;
+}
+
+/* One entry on its way into staging, each block from the copy that has it right; mirror_buf is scratch. */
+struct entry_read {
+    struct ring *r;
+    uint64_t lsn, epoch, txg;
+    bool check_both;    /* compare and heal both copies; else the mirror is only asked where journal.0 fails */
+    bool mirror_read;   /* the payload of journal.1 is in mirror_buf */
+    uint64_t *repaired; /* blocks that journal.0 had wrong */
+};
+
+static bool head_is_right(const struct entry_read *w, int c, uint8_t *block, struct ring_entry *e)
+{
+    uint64_t chain;
+    read_what_is_there(w->r, c, w->lsn, 1, block);
+    return ring_entry_decode(w->r, block, w->lsn, e, &chain) && e->epoch == w->epoch && e->txg == w->txg;
+}
+
+static int take_head(const struct entry_read *w, struct ring_entry *e)
+{
+    struct ring *r = w->r;
+    struct ring_entry m;
+    bool good = head_is_right(w, 0, r->staging, e);
+    bool look = w->check_both || !good;
+    bool mirror_good = look && head_is_right(w, 1, r->mirror_buf, &m);
+    if (!good && !mirror_good)
+        return -HOLO_ELOST;
+    if (!good) {
+        *e = m;
+        memcpy(r->staging, r->mirror_buf, BLOCK_SIZE);
+        (*w->repaired)++;
+        heal_block(r, 0, w->lsn, r->staging);
+    } else if (look && !mirror_good) {
+        heal_block(r, 1, w->lsn, r->staging);
+    }
+    return 0;
+}
+
+static void read_mirror(struct entry_read *w, uint32_t n)
+{
+    if (!w->mirror_read)
+        read_what_is_there(w->r, 1, w->lsn + 1, n, w->r->mirror_buf);
+    w->mirror_read = true;
+}
+
+/* Payload block i of n, which journal.0 has given to staging: is it right, or can it be made so? */
+static int settle_block(struct entry_read *w, uint32_t i, uint32_t n)
+{
+    struct ring *r = w->r;
+    uint8_t *b = r->staging + (size_t)(i + 1) * BLOCK_SIZE, *m = r->mirror_buf + (size_t)i * BLOCK_SIZE;
+    uint64_t lsn = w->lsn + 1 + i, want = le64_get(r->staging + OFF_BLOCK_SUMS + 8 * (size_t)i);
+    bool good = ring_block_sum(r, lsn, b) == want;
+    if (!good)
+        read_mirror(w, n);
+    bool mirror_good = w->mirror_read && ring_block_sum(r, lsn, m) == want;
+    if (!good && !mirror_good)
+        return -HOLO_ELOST;
+    if (!good) {
+        memcpy(b, m, BLOCK_SIZE);
+        (*w->repaired)++;
+        heal_block(r, 0, lsn, b);
+    } else if (w->mirror_read && !mirror_good) {
+        heal_block(r, 1, lsn, b);
+    }
+    return 0;
+}
+
+static int read_entry(struct entry_read *w, struct ring_entry *e)
+{
+    int err = take_head(w, e);
+    if (err || e->blocks == 1)
+        return err;
+    uint32_t n = e->blocks - 1;
+    read_what_is_there(w->r, 0, w->lsn + 1, n, w->r->staging + BLOCK_SIZE);
+    if (w->check_both)
+        read_mirror(w, n);
+    for (uint32_t i = 0; i < n && !err; i++)
+        err = settle_block(w, i, n);
+    return err;
+}
+
+static int read_txg(struct ring *r, const struct ring_txg *t, bool check_both, struct buf *out, uint64_t *repaired)
+{
+    uint64_t lsn = t->lsn, end = t->lsn + t->blocks;
+    if (out)
+        out->len = 0;
+    while (lsn < end) {
+        struct ring_entry e = { 0 };
+        struct entry_read w = { .r = r, .lsn = lsn, .epoch = t->epoch, .txg = t->txg, .check_both = check_both, .repaired = repaired };
+        int err = read_entry(&w, &e);
+        if (err)
+            return err;
+        size_t head = ring_payload_off(e.blocks);
+        size_t first = e.payload < OFF_ENTRY_SUM - head ? (size_t)e.payload : OFF_ENTRY_SUM - head;
+        if (out) {
+            err = buf_add(out, r->staging + head, first);
+            if (!err)
+                err = buf_add(out, r->staging + BLOCK_SIZE, (size_t)e.payload - first);
+            if (err)
+                return err;
+        }
+        lsn += e.blocks;
+    }
+    uint64_t want = (uint64_t)t->n_segments * RING_SEGMENT_BYTES + t->records_len + t->data_len;
+    return !out || out->len == want ? 0 : -HOLO_ECORRUPT;
+}
+
+int ring_read(struct ring *r, const struct ring_txg *t, struct buf *out)
+{
+    uint64_t repaired = 0;
+    return read_txg(r, t, false, out, &repaired);
+}
+
+void ring_segment_get(const uint8_t *stream, uint32_t i, struct ring_segment *out)
+{
+    const uint8_t *p = stream + (size_t)i * RING_SEGMENT_BYTES;
+    out->container = le32_get(p);
+    out->len = le32_get(p + 4);
+    out->off = le64_get(p + 8);
+}
+
+/* Can c stand before k? The first txg of k's epoch is missing between them if k is not the first and c is older. */
+static bool may_precede(const struct link *c, const struct link *k, uint64_t tail)
+{
+    if (c->t.lsn < tail || c->t.epoch > k->t.epoch || c->t.txg >= k->t.txg || c->t.lsn + c->t.blocks > k->t.lsn)
+        return false;
+    return c->t.epoch == k->t.epoch || (k->t.flags & RING_EPOCH_FIRST) || c->t.txg + 1 < k->t.txg;
+}
+
+/* The txg that ends where `k` begins: by the chain, else (damage) the newest one before it. NULL if there is none. */
+static const struct link *link_before(const struct txg_list *l, const struct link *k, uint64_t tail, uint64_t *lost)
+{
+    const struct link *best = NULL;
+    for (size_t i = (size_t)(k - l->v); i-- > 0;) {
+        const struct link *c = &l->v[i];
+        if (!may_precede(c, k, tail))
+            continue;
+        if (c->t.chain == k->previous)
+            return c;
+        if (!best)
+            best = c;
+        if (c->t.txg + 1 < k->t.txg && c->t.epoch < k->t.epoch)
+            break;
+    }
+    *lost += best && best->t.txg + 1 < k->t.txg ? k->t.txg - best->t.txg - 1 : 1;
+    return best;
+}
+
+/* Walk back from the newest txg to the tail and fill the result in ascending order. */
+static int follow_back(struct ring *r, const struct txg_list *l, const struct link *newest, uint64_t tail, struct ring_scan_result *out)
+{
+    size_t n = 0;
+    struct ring_txg *v = malloc((l->n + 1) * sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    const struct link *k = newest;
+    while (k) {
+        v[l->n - n++] = k->t;
+        k = k->t.lsn > tail ? link_before(l, k, tail, &out->lost_txgs) : NULL;
+    }
+    memmove(v, v + l->n - n + 1, n * sizeof(*v));
+    out->txgs = v;
+    out->n = n;
+    out->tail = tail;
+    out->end = newest->t.lsn + newest->t.blocks;
+    r->tail = tail;
+    r->end = out->end;
+    r->chain = newest->t.chain;
+    r->mirrored = out->end;
+    return 0;
+}
+
+/* The txgs before the newest, which has been verified already. */
+static int verify_others(struct ring *r, struct ring_scan_result *out)
+{
+    for (size_t i = 0; i + 1 < out->n; i++) {
+        int e = read_txg(r, &out->txgs[i], true, NULL, &out->repairable_blocks);
+        if (e && e != -HOLO_ELOST)
+            return e;
+        if (!e)
+            continue;
+        out->lost_txgs++;
+        memmove(&out->txgs[i], &out->txgs[i + 1], (out->n - i - 1) * sizeof(*out->txgs));
+        out->n--;
+        i--;
+    }
+    for (int c = 0; c < RING_COPIES; c++) {
+        if (r->file[c] && !(r->failed & (1u << c)) && r->file[c]->ops->datasync(r->file[c]))
+            r->failed |= 1u << c;
+    }
+    return 0;
+}
+
+/* The newest txg whose blocks are all right in one of the copies. NULL if there is none. */
+static const struct link *newest_right(struct ring *r, const struct txg_list *t, uint64_t *repaired)
+{
+    for (size_t i = t->n; i-- > 0;) {
+        *repaired = 0;
+        if (read_txg(r, &t->v[i].t, true, NULL, repaired) == 0)
+            return &t->v[i];
+    }
+    *repaired = 0;
+    return NULL;
+}
+
+/*
+ * Look at what was begun behind the newest txg and never finished. Its tail is younger than the newest one's, and
+ * what lies before it may be overwritten already: that is no damage. Returns the tail that counts.
+ */
+static uint64_t look_behind(const struct found_list *l, const struct link *newest, bool *torn)
+{
+    uint64_t end = newest->t.lsn + newest->t.blocks, tail = newest->tail;
+    for (const struct found *f = l->v; f < l->v + l->n; f++) {
+        if (f->e.lsn < end || f->e.epoch < newest->t.epoch)
+            continue;
+        *torn = true;
+        tail = f->e.tail > tail ? f->e.tail : tail;
+    }
+    return tail < newest->t.lsn ? tail : newest->t.lsn;
+}
+
+int ring_scan(struct ring *r, struct ring_scan_result *out)
+{
+    struct found_list l = { 0 };
+    struct txg_list t = { 0 };
+    *out = (struct ring_scan_result){ 0 };
+    int e = collect_copy(r, 0, &l);
+    if (!e)
+        e = collect_copy(r, 1, &l);
+    if (e)
+        goto out;
+    sort_unique(&l);
+    e = whole_txgs(&l, &t);
+    if (e)
+        goto out;
+    const struct link *newest = newest_right(r, &t, &out->repairable_blocks);
+    if (!newest) {
+        out->torn = l.n > 0;
+        goto out;
+    }
+    uint64_t tail = look_behind(&l, newest, &out->torn);
+    e = follow_back(r, &t, newest, tail, out);
+    if (!e)
+        e = verify_others(r, out);
+out:
+    free(t.v);
+    free(l.v);
+    return e;
+}
+
+static int follow_clean(struct ring *r, struct found_list *l, uint64_t tail, uint64_t end)
+{
+    for (uint64_t lsn = tail; lsn < end;) {
+        struct ring_entry e;
+        uint64_t chain;
+        if (read_blocks(r, 0, lsn, 1, r->staging) || !ring_entry_decode(r, r->staging, lsn, &e, &chain))
+            return -HOLO_ESTALE;
+        if (l->n && e.previous != l->v[l->n - 1].chain)
+            return -HOLO_ESTALE;
+        int err = add(l, &e, chain);
+        if (err)
+            return err;
+        lsn += e.blocks;
+    }
+    return 0;
+}
+
+/* Is the last entry followed by another one? Then the hints are older than the log. */
+static bool goes_on(struct ring *r, const struct ring_entry *last)
+{
+    uint64_t lsn = last->lsn + last->blocks, chain;
+    struct ring_entry e;
+    for (int c = 0; c < RING_COPIES; c++) {
+        if (read_blocks(r, c, lsn, 1, r->staging) == 0 && ring_entry_decode(r, r->staging, lsn, &e, &chain) && e.epoch >= last->epoch)
+            return true;
+    }
+    return false;
+}
+
+/* The mirror is written in order: if it has the last entry, it has them all. */
+static bool mirror_has(struct ring *r, const struct ring_entry *last)
+{
+    uint64_t chain;
+    struct ring_entry e;
+    return read_blocks(r, 1, last->lsn, 1, r->staging) == 0 && ring_entry_decode(r, r->staging, last->lsn, &e, &chain);
+}
+
+int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint64_t hint_txg, struct ring_scan_result *out)
+{
+    struct found_list l = { 0 };
+    struct txg_list t = { 0 };
+    *out = (struct ring_scan_result){ 0 };
+    if (hint_end - hint_tail > r->blocks || hint_end <= hint_tail || (r->failed & 1u))
+        return -HOLO_ESTALE;
+    int e = follow_clean(r, &l, hint_tail, hint_end);
+    if (!e)
+        e = whole_txgs(&l, &t);
+    const struct link *newest = t.n ? &t.v[t.n - 1] : NULL;
+    if (!e && (!newest || newest->t.txg != hint_txg || newest->t.lsn + newest->t.blocks != hint_end || goes_on(r, &l.v[l.n - 1].e)))
+        e = -HOLO_ESTALE;
+    if (!e)
+        e = follow_back(r, &t, newest, hint_tail, out);
+    if (!e && out->lost_txgs) {
+        free(out->txgs);
+        *out = (struct ring_scan_result){ 0 };
+        e = -HOLO_ESTALE;
+    }
+    if (!e && !mirror_has(r, &l.v[l.n - 1].e))
+        r->mirrored = hint_tail;
+    free(t.v);
+    free(l.v);
+    return e;
+}

@@ -1,0 +1,1 @@
+holo_test(base base base)

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_damage.c: what a burst, a stripe, tables, headers, the ring or superblocks lose comes back, or is told exactly. */
+#include "tests/core/rig.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "ecc/ecc.h"
+#include "store/chead.h"
+
+enum { FILE_BYTES = 180 * RIG_BLOCK, OTHER_BYTES = 50000, ROOM_MAX = 40 << 20 };
+
+/* A sealed data container with one large file, and another container with another file. */
+struct victim {
+    struct rig r;
+    char path[PATH_MAX];
+    struct container_header h;
+    uint8_t *good; /* the file of the container */
+    size_t len;
+};
+
+static uint8_t *slurp(const char *path, size_t *len)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= ROOM_MAX);
+    uint8_t *p = malloc((size_t)st.st_size + 1);
+    assert_true(read(fd, p, (size_t)st.st_size) == st.st_size);
+    close(fd);
+    *len = (size_t)st.st_size;
+    return p;
+}
+
+/* The container file of that class with the lowest number. */
+static void find_container(struct victim *v, uint32_t cls)
+{
+    for (uint32_t id = 1; id < 100; id++) {
+        char name[CONTAINER_NAME_MAX];
+        container_name(id, name);
+        rig_name(&v->r, name, v->path);
+        if (access(v->path, R_OK) != 0)
+            continue;
+        v->good = slurp(v->path, &v->len);
+        assert_int_equal(chead_decode_any(v->good, &v->h), 0);
+        if (v->h.cls == cls)
+            return;
+        free(v->good);
+    }
+    fail_msg("no container of class %u", cls);
+}
+
+static void victim_start_with(struct victim *v, const struct holofs_geometry *g, size_t bytes)
+{
+    rig_init(&v->r);
+    v->r.opt.compress = HOLOFS_COMPRESS_OFF;
+    rig_format(&v->r, g);
+    rig_open(&v->r);
+    rig_file(&v->r, "large", 1, bytes);
+    rig_do(&v->r, "seal");
+    rig_file(&v->r, "other", 2, OTHER_BYTES);
+    rig_do(&v->r, "seal");
+    rig_close(&v->r);
+    find_container(v, CLASS_DATA);
+}
+
+static void victim_start(struct victim *v)
+{
+    struct holofs_geometry g = rig_geometry();
+    victim_start_with(v, &g, FILE_BYTES);
+}
+
+static void victim_stop(struct victim *v)
+{
+    free(v->good);
+    rig_stop(&v->r);
+}
+
+/* Put other bytes over n blocks of the container's file. */
+static void ruin(struct victim *v, uint32_t block, uint32_t n, uint64_t seed)
+{
+    uint8_t *junk = malloc((size_t)n * RIG_BLOCK);
+    rig_fill(seed + 99, junk, (size_t)n * RIG_BLOCK);
+    int fd = open(v->path, O_WRONLY);
+    assert_true(pwrite(fd, junk, (size_t)n * RIG_BLOCK, (off_t)block * RIG_BLOCK) == (ssize_t)n * RIG_BLOCK);
+    close(fd);
+    free(junk);
+}
+
+static void scrub_and_wait(struct rig *r)
+{
+    struct buf b = { 0 };
+    bool running = true;
+    rig_do(r, "scrub");
+    for (int i = 0; i < 3000 && running; i++) {
+        b.len = 0;
+        assert_int_equal(holofs_scrub_text(r->fs, &b), 0);
+        running = !strstr((const char *)b.p, "idle");
+        rig_sleep_ms(20);
+    }
+    assert_false(running);
+    buf_fini(&b);
+}
+
+static void expect_file_as_written(struct victim *v)
+{
+    size_t len;
+    uint8_t *now = slurp(v->path, &len);
+    assert_true(len == v->len);
+    for (size_t i = 0; i < len; i++) {
+        if (now[i] != v->good[i])
+            fail_msg("block %zu of the container was not healed", i / RIG_BLOCK);
+    }
+    free(now);
+}
+
+/* Open, read everything, scrub: the same contents, and the medium as it was. */
+static void expect_healed(struct victim *v, size_t bytes)
+{
+    rig_open(&v->r);
+    rig_expect_file(&v->r, "large", 1, bytes);
+    rig_expect_file(&v->r, "other", 2, OTHER_BYTES);
+    scrub_and_wait(&v->r);
+    assert_true(rig_stat(&v->r, "lost_blocks") == 0);
+    rig_close(&v->r);
+    expect_file_as_written(v);
+}
+
+/* The block of the file that holds member i of a stripe; 0 if that member is not stored. */
+static uint32_t member_block(const struct victim *v, uint32_t stripe, unsigned i)
+{
+    struct ecc_layout l = { .used = v->h.used, .D = v->h.D };
+    uint32_t x = ecc_layout_position(&l, v->h.k, stripe, i);
+    return x == UINT32_MAX ? 0 : chead_file_block(&v->h, x);
+}
+
+static void any_m_blocks_of_a_stripe_come_back(void **state)
+{
+    (void)state;
+    struct victim v;
+    uint64_t seed = 0x51;
+    print_message("seed %llx\n", (unsigned long long)seed);
+    victim_start(&v);
+    for (int round = 0; round < 6; round++) {
+        for (uint32_t s = 0; s < v.h.D; s++) {
+            unsigned hit = 0, n = v.h.k + v.h.m;
+            for (unsigned i = (unsigned)(rig_random(&seed) % n); hit < v.h.m; i = (i + 1 + (unsigned)(rig_random(&seed) % 3)) % n) {
+                uint32_t b = member_block(&v, s, i);
+                hit++;
+                if (b)
+                    ruin(&v, b, 1, rig_random(&seed));
+            }
+        }
+        expect_healed(&v, FILE_BYTES);
+    }
+    rig_open(&v.r);
+    assert_true(rig_stat(&v.r, "repaired_blocks") >= 100);
+    victim_stop(&v);
+}
+
+static void a_burst_of_m_times_d_blocks_comes_back(void **state)
+{
+    (void)state;
+    struct victim v;
+    victim_start(&v);
+    uint32_t burst = v.h.m * v.h.D, all = chead_positions(&v.h);
+    for (uint32_t at = 0; at + burst <= all; at += 41) {
+        ruin(&v, chead_file_block(&v.h, at), burst, at);
+        expect_healed(&v, FILE_BYTES);
+    }
+    victim_stop(&v);
+}
+
+static void one_copy_of_headers_and_tables_is_enough(void **state)
+{
+    (void)state;
+    struct victim v;
+    victim_start(&v);
+    uint32_t t = v.h.table_blocks, last = chead_file_blocks(&v.h) - 1;
+    const struct {
+        uint32_t block, n;
+    } harm[] = { { 0, 1 }, { 1, t }, { 0, 1 + t }, { last, 1 }, { last - t, t }, { last - t, t + 1 } };
+    for (size_t i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
+        ruin(&v, harm[i].block, harm[i].n, i);
+        expect_healed(&v, FILE_BYTES);
+    }
+    ruin(&v, 0, 1, 70); /* header A, table B, m blocks of a stripe */
+    ruin(&v, last - t, t, 71);
+    for (unsigned i = 0; i < v.h.m; i++)
+        ruin(&v, member_block(&v, 3, i), 1, 72 + i);
+    expect_healed(&v, FILE_BYTES);
+    victim_stop(&v);
+}
+
+/* Of a file of runs, exactly the blocks named fail. */
+static void expect_lost(struct victim *v, const bool *lost)
+{
+    uint8_t *want = malloc(FILE_BYTES), *got = rig_buffer(RIG_BLOCK);
+    uint64_t ino = rig_find(&v->r, RIG_ROOT, "large");
+    rig_fill(1, want, FILE_BYTES);
+    for (uint32_t b = 0; b < FILE_BYTES / RIG_BLOCK; b++) {
+        ssize_t n = holofs_read(v->r.fs, ino, (uint64_t)b * RIG_BLOCK, got, RIG_BLOCK);
+        if (lost[b]) {
+            assert_true(n < 0);
+            assert_int_equal(holo_errno((int)n), EIO);
+        } else {
+            assert_int_equal(n, RIG_BLOCK);
+            assert_memory_equal(got, want + (size_t)b * RIG_BLOCK, RIG_BLOCK);
+        }
+    }
+    free(want);
+    free(got);
+}
+
+static void more_than_m_blocks_are_lost_exactly_and_told(void **state)
+{
+    (void)state;
+    struct victim v;
+    bool lost[FILE_BYTES / RIG_BLOCK] = { false };
+    victim_start(&v);
+    for (unsigned i = 0; i < v.h.m + 1; i++) {
+        uint32_t b = member_block(&v, 5, i);
+        assert_true(b > 0);
+        ruin(&v, b, 1, i);
+        lost[b - chead_file_block(&v.h, 0)] = true; /* the file is the first in its container */
+    }
+    rig_open(&v.r);
+    expect_lost(&v, lost);
+    rig_expect_file(&v.r, "other", 2, OTHER_BYTES);
+    assert_true(rig_stat(&v.r, "lost_blocks") >= v.h.m + 1);
+    assert_true(rig_event(&v.r, "\"lost\"", "/large"));
+    assert_true(rig_stat(&v.r, "damage/eio_reads") == v.h.m + 1);
+    scrub_and_wait(&v.r);
+    expect_lost(&v, lost);
+    rig_reopen(&v.r);
+    expect_lost(&v, lost);
+    assert_true(rig_stat(&v.r, "lost_blocks") >= v.h.m + 1);
+    victim_stop(&v);
+}
+
+/* Flips here and there in both copies: each entry is right in one of them. */
+static void tables_with_flips_in_both_copies_still_verify(void **state)
+{
+    (void)state;
+    struct victim v;
+    victim_start(&v);
+    int fd = open(v.path, O_RDWR);
+    for (unsigned copy = 0; copy < 2; copy++) {
+        for (uint32_t at = copy * 40; at < 2600; at += 80) {
+            uint8_t b;
+            off_t where = (off_t)chead_table_block(&v.h, copy, 0) * RIG_BLOCK + at;
+            assert_int_equal(pread(fd, &b, 1, where), 1);
+            b ^= 0x81;
+            assert_int_equal(pwrite(fd, &b, 1, where), 1);
+        }
+    }
+    close(fd);
+    expect_healed(&v, FILE_BYTES);
+    victim_stop(&v);
+}
+
+/* 511 checksums are gone; of each stripe that concerns two blocks, which the rest of the stripe confirms. */
+static void a_table_block_lost_in_both_copies_is_made_again(void **state)
+{
+    (void)state;
+    struct victim v;
+    struct holofs_geometry g = rig_geometry();
+    const size_t bytes = 3000 * RIG_BLOCK;
+    g.nmax = 4096;
+    g.ring_blocks = 8192;
+    victim_start_with(&v, &g, bytes);
+    assert_true(v.h.table_blocks > 4);
+    for (uint32_t t = 0; t < v.h.table_blocks; t += 3) {
+        ruin(&v, chead_table_block(&v.h, 0, t), 1, t);
+        ruin(&v, chead_table_block(&v.h, 1, t), 1, t + 50);
+        expect_healed(&v, bytes);
+    }
+    victim_stop(&v);
+}
+
+static void the_only_table_block_lost_in_both_copies_is_made_again(void **state)
+{
+    (void)state;
+    struct victim v;
+    victim_start(&v);
+    assert_int_equal(v.h.table_blocks, 1);
+    ruin(&v, chead_table_block(&v.h, 0, 0), 1, 1);
+    ruin(&v, chead_table_block(&v.h, 1, 0), 1, 2);
+    expect_healed(&v, FILE_BYTES);
+    victim_stop(&v);
+}
+
+/* ---- what is not sealed yet, and the superblocks ---- */
+
+static void ruin_file(struct rig *r, const char *file, size_t len)
+{
+    char name[PATH_MAX];
+    uint8_t *junk = malloc(len);
+    rig_name(r, file, name);
+    rig_fill(12, junk, len);
+    int fd = open(name, O_WRONLY);
+    assert_true(pwrite(fd, junk, len, 0) == (ssize_t)len);
+    close(fd);
+    free(junk);
+}
+
+/* A process that writes, waits for the mirror, and is killed. */
+static void die_with_unsealed_data(struct rig *r)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        rig_open(r);
+        rig_file(r, "large", 1, 300000);
+        rig_file(r, "other", 2, OTHER_BYTES);
+        rig_do(r, "sync");
+        rig_sleep_ms(2500);
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void the_mirror_alone_brings_everything_back(void **state)
+{
+    (void)state;
+    struct holofs_geometry g = rig_geometry();
+    static const char *const copies[] = { "journal.0", "journal.1" };
+    for (int i = 0; i < 2; i++) {
+        struct rig r;
+        rig_init(&r);
+        rig_format(&r, &g);
+        die_with_unsealed_data(&r);
+        ruin_file(&r, copies[i], (size_t)RIG_RING * RIG_BLOCK);
+        rig_open(&r);
+        rig_expect_file(&r, "large", 1, 300000);
+        rig_expect_file(&r, "other", 2, OTHER_BYTES);
+        rig_sleep_ms(i ? 0 : 2500);
+        rig_reopen(&r);
+        rig_expect_file(&r, "large", 1, 300000);
+        rig_stop(&r);
+    }
+}
+
+static void two_damaged_superblocks_are_written_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    char first[PATH_MAX], other[PATH_MAX];
+    size_t n, m;
+    rig_start(&r);
+    rig_file(&r, "large", 1, 300000);
+    rig_close(&r);
+    ruin_file(&r, "superblock.1", RIG_BLOCK);
+    ruin_file(&r, "superblock.4", 100);
+    rig_open(&r);
+    rig_expect_file(&r, "large", 1, 300000);
+    assert_true(rig_event(&r, "superblock_copies", "\"agreeing\":3"));
+    rig_close(&r);
+    rig_name(&r, "superblock.0", first);
+    uint8_t *want = slurp(first, &n);
+    for (char i = '1'; i < '5'; i++) {
+        rig_name(&r, "superblock.x", other);
+        other[strlen(other) - 1] = i;
+        uint8_t *got = slurp(other, &m);
+        assert_true(n == m);
+        assert_memory_equal(got, want, n);
+        free(got);
+    }
+    free(want);
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_m_blocks_of_a_stripe_come_back),
+        cmocka_unit_test(a_burst_of_m_times_d_blocks_comes_back),
+        cmocka_unit_test(one_copy_of_headers_and_tables_is_enough),
+        cmocka_unit_test(more_than_m_blocks_are_lost_exactly_and_told),
+        cmocka_unit_test(tables_with_flips_in_both_copies_still_verify),
+        cmocka_unit_test(a_table_block_lost_in_both_copies_is_made_again),
+        cmocka_unit_test(the_only_table_block_lost_in_both_copies_is_made_again),
+        cmocka_unit_test(the_mirror_alone_brings_everything_back),
+        cmocka_unit_test(two_damaged_superblocks_are_written_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,7 @@
+holo_test(core write core remap meta store cuda ecc base)
+holo_test(core rebuild core remap meta store cuda ecc base)
+holo_test(core damage core remap meta store cuda ecc base)
+holo_test(core model core remap meta store cuda ecc base)
+holo_test(core dir core remap meta store cuda ecc base)
+holo_test(core open core remap meta store cuda ecc base)
+holo_test(core full core remap meta store cuda ecc base)

@@ -1,0 +1,4 @@
+foreach(name field code engines layout rebuild)
+  holo_test(ecc ${name} ecc base)
+endforeach()
+holo_test(ecc cuda cuda ecc base)

@@ -1,0 +1,3 @@
+holo_test(remap map remap store base)
+holo_test(remap remap remap store base)
+holo_test(remap crash remap store base)
