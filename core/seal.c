@@ -72,9 +72,9 @@ static void fill_header(struct holofs *fs, const struct head *h, struct containe
 
 static int compute_parity(struct holofs *fs, const struct head *h, struct frame_parts *p)
 {
-    struct ecc_layout l = { .used = p->h.used, .D = p->h.D };
+    const struct ecc_container c = { .layout = { .used = p->h.used, .D = p->h.D }, .stored = h->buf, .out = p->parity };
     uint64_t t0 = clock_mono_ns();
-    int e = fs->engine->encode_container(fs->code[h->r], &l, BLOCK_SIZE, h->buf, p->parity);
+    int e = fs->engine->containers(ECC_ENCODE, fs->code[h->r], BLOCK_SIZE, &c, 1);
     uint64_t ns = clock_mono_ns() - t0;
     COUNT(fs, encode_ops, 1);
     COUNT(fs, encode_ns, ns);

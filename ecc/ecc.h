@@ -56,6 +56,28 @@ void ecc_layout_locate(const struct ecc_layout *l, unsigned k, uint32_t x, uint3
 /* Stored position of a member of a stripe; UINT32_MAX for a data member that is not stored (zeros). */
 uint32_t ecc_layout_position(const struct ecc_layout *l, unsigned k, uint32_t stripe, unsigned member);
 
+/* Work on whole containers, and what it reads and writes: see struct ecc_container. */
+enum ecc_work {
+    ECC_ENCODE,   /* parity from data */
+    ECC_SYNDROME, /* waves, or only which stripes have one, from data and parity */
+};
+
+/*
+ * One container in the layout above. Blocks outside of what is named are neither read nor written.
+ *
+ *            | stored                    | out                                                     | dirty
+ *   ---------+---------------------------+---------------------------------------------------------+----------------------
+ *   ENCODE   | used data blocks          | m·D parity blocks: slot q is stored position used + q   | not looked at
+ *   SYNDROME | used data, then m·D parity| m·D blocks: wave s + j of stripe t is block j·D + t, or | D flags: 1 where any
+ *            | blocks, without a gap     | NULL: the waves are not wanted                          | wave is not 0, or NULL
+ */
+struct ecc_container {
+    struct ecc_layout layout;
+    const uint8_t *stored;
+    uint8_t *out;   /* overlaps nothing that is read */
+    uint8_t *dirty;
+};
+
 /*
  * One implementation. Pointers to inputs may be NULL: a block of zeros. Outputs never overlap inputs.
  * len is in bytes, a multiple of ECC_ALIGN.
@@ -74,12 +96,18 @@ struct ecc_engine {
     void (*apply)(const uint8_t *coef, unsigned rows, unsigned cols, const uint8_t *const *src, uint8_t *const *dst, size_t len);
 
     /*
-     * Parity of a whole container in the layout above: data is used·block_size bytes, parity m·D·block_size
-     * bytes (slot q is stored position used + q). Returns 0 or a negative code (a device that fails; CPU
-     * engines never do).
+     * Work on n whole containers of one code; block_size is a multiple of ECC_ALIGN. Syndromes without `out` need no memory
+     * but the flags. Returns 0, or a negative code: a device that failed (outputs then hold anything, and the caller asks
+     * another engine); CPU engines never fail.
      */
-    int (*encode_container)(const struct ecc_code *code, const struct ecc_layout *layout, size_t block_size, const uint8_t *data,
-                            uint8_t *parity);
+    int (*containers)(enum ecc_work work, const struct ecc_code *code, size_t block_size, const struct ecc_container *c, unsigned n);
+
+    /*
+     * Make memory reachable for the device without a copy (page-locked, for a GPU), until unpin with the same range. NULL in
+     * engines that have no use for it. 0 or a negative code: then the memory is as good as before, only slower.
+     */
+    int (*pin)(void *p, size_t len);
+    void (*unpin)(void *p, size_t len);
 };
 
 /* NULL-terminated list of the engines compiled in, slowest first. The CUDA engine is not in it (see cuda/cuda.h). */

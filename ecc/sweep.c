@@ -65,36 +65,86 @@ void sweep_syndrome(sweep_fn *fn, const struct ecc_code *code, const uint8_t *co
     sweep_apply(fn, code->syndrome, code->m, code->n, blocks, syn, len);
 }
 
-/* Stripes that lie side by side, members and all, and so make one wide stripe. */
+/*
+ * Stripes that lie side by side, members and all, and so make one wide stripe. Whether data or parity, the i-th stored
+ * member of stripe t is stored position i·D + t. In the stripes before used mod D one more data member is stored, so a
+ * container is two bands.
+ */
 struct band {
     uint32_t first, count; /* stripes */
-    uint32_t members;      /* data members stored; the others are zeros */
-    uint32_t slot;         /* in each parity row, of the first one */
+    uint32_t members;      /* data members stored; those from there to k are zeros */
+    uint32_t slot;         /* of the first one in each row of parity: the rows begin where data ends */
 };
 
-static void encode_band(sweep_fn *fn, const struct ecc_code *code, uint32_t D, size_t block_size, const struct band *b,
-                        const uint8_t *data, uint8_t *parity)
+static void split_bands(const struct ecc_layout *l, struct band out[2])
+{
+    uint32_t full = l->used / l->D, rest = l->used % l->D;
+    out[0] = (struct band){ .first = 0, .count = rest, .members = full + 1, .slot = l->D - rest };
+    out[1] = (struct band){ .first = rest, .count = l->D - rest, .members = full, .slot = 0 };
+}
+
+static void encode_band(sweep_fn *fn, const struct ecc_code *code, size_t block_size, const struct ecc_container *c, const struct band *b)
 {
     const uint8_t *src[ECC_N_MAX];
     uint8_t *dst[ECC_M_MAX];
+    size_t row = c->layout.D * block_size;
     for (unsigned i = 0; i < code->k; i++)
-        src[i] = i < b->members ? data + ((size_t)i * D + b->first) * block_size : NULL;
+        src[i] = i < b->members ? c->stored + i * row + b->first * block_size : NULL;
     for (unsigned r = 0; r < code->m; r++)
-        dst[r] = parity + ((size_t)r * D + b->slot) * block_size;
+        dst[r] = c->out + r * row + b->slot * block_size;
     sweep_encode(fn, code, src, dst, b->count * block_size);
 }
 
-/*
- * Members of neighbouring stripes are neighbours, so a container is two wide stripes: in the stripes before used mod D
- * one more member is stored, and their parity stands at the end of each row (the rows begin where data ends).
- */
-int sweep_encode_container(sweep_fn *fn, const struct ecc_code *code, const struct ecc_layout *layout, size_t block_size,
-                           const uint8_t *data, uint8_t *parity)
+static bool all_zero(const uint8_t *p, size_t len)
 {
-    uint32_t D = layout->D, full = layout->used / D, rest = layout->used % D;
-    const struct band longer = { .first = 0, .count = rest, .members = full + 1, .slot = D - rest };
-    const struct band shorter = { .first = rest, .count = D - rest, .members = full, .slot = 0 };
-    encode_band(fn, code, D, block_size, &longer, data, parity);
-    encode_band(fn, code, D, block_size, &shorter, data, parity);
+    static const uint8_t zeros[SWEEP_PIECE];
+    return memcmp(p, zeros, len) == 0;
+}
+
+/* Waves of a band from byte off of it on, as many bytes as make a piece of one stripe; how many that was. */
+static size_t syndrome_piece(sweep_fn *fn, const struct ecc_code *code, size_t block_size, const struct ecc_container *c,
+                             const struct band *b, size_t off)
+{
+    uint8_t scratch[ECC_M_MAX][SWEEP_PIECE], *dst[ECC_M_MAX];
+    const uint8_t *src[ECC_N_MAX];
+    size_t row = c->layout.D * block_size, at = b->first * block_size + off, left = b->count * block_size - off;
+    struct sweep s = { .stride = code->n, .rows = code->m, .dst = dst, .end = min_size(block_size - off % block_size, SWEEP_PIECE) };
+    for (unsigned i = 0; i < code->k; i++)
+        src[i] = i < b->members ? c->stored + i * row + at : NULL;
+    for (unsigned j = 0; j < code->m; j++) {
+        src[code->k + j] = c->stored + (b->members + j) * row + at;
+        dst[j] = c->out ? c->out + j * row + at : scratch[j];
+    }
+    sweep_piece(fn, &s, code->syndrome, code->n, src, left);
+    for (unsigned j = 0; c->dirty && j < code->m; j++) {
+        if (!all_zero(dst[j], s.end))
+            c->dirty[at / block_size] = 1;
+    }
+    return s.end;
+}
+
+static void syndrome_band(sweep_fn *fn, const struct ecc_code *code, size_t block_size, const struct ecc_container *c,
+                          const struct band *b)
+{
+    if (c->dirty)
+        memset(c->dirty + b->first, 0, b->count);
+    for (size_t off = 0; off < b->count * block_size;)
+        off += syndrome_piece(fn, code, block_size, c, b, off);
+}
+
+int sweep_containers(sweep_fn *fn, enum ecc_work work, const struct ecc_code *code, size_t block_size, const struct ecc_container *c,
+                     unsigned n)
+{
+    assert(block_size % ECC_ALIGN == 0);
+    for (unsigned i = 0; i < n; i++) {
+        struct band band[2];
+        split_bands(&c[i].layout, band);
+        for (unsigned b = 0; b < 2; b++) {
+            if (work == ECC_ENCODE)
+                encode_band(fn, code, block_size, &c[i], &band[b]);
+            else
+                syndrome_band(fn, code, block_size, &c[i], &band[b]);
+        }
+    }
     return 0;
 }

@@ -39,8 +39,8 @@ void sweep_apply(sweep_fn *fn, const uint8_t *coef, unsigned rows, unsigned cols
                  size_t len);
 void sweep_encode(sweep_fn *fn, const struct ecc_code *code, const uint8_t *const *data, uint8_t *const *parity, size_t len);
 void sweep_syndrome(sweep_fn *fn, const struct ecc_code *code, const uint8_t *const *blocks, uint8_t *const *syn, size_t len);
-int sweep_encode_container(sweep_fn *fn, const struct ecc_code *code, const struct ecc_layout *layout, size_t block_size,
-                           const uint8_t *data, uint8_t *parity);
+int sweep_containers(sweep_fn *fn, enum ecc_work work, const struct ecc_code *code, size_t block_size, const struct ecc_container *c,
+                     unsigned n);
 
 /* Defines the engine ecc_engine_NAME from its sweep. */
 #define SWEEP_ENGINE(NAME, FN, SUPPORTED) \
@@ -57,10 +57,10 @@ int sweep_encode_container(sweep_fn *fn, const struct ecc_code *code, const stru
     { \
         sweep_syndrome(FN, code, blocks, syn, len); \
     } \
-    static int NAME##_encode_container(const struct ecc_code *code, const struct ecc_layout *layout, size_t block_size, \
-                                       const uint8_t *data, uint8_t *parity) \
+    static int NAME##_containers(enum ecc_work work, const struct ecc_code *code, size_t block_size, const struct ecc_container *c, \
+                                 unsigned n) \
     { \
-        return sweep_encode_container(FN, code, layout, block_size, data, parity); \
+        return sweep_containers(FN, work, code, block_size, c, n); \
     } \
     const struct ecc_engine ecc_engine_##NAME = { \
         .name = #NAME, \
@@ -68,7 +68,7 @@ int sweep_encode_container(sweep_fn *fn, const struct ecc_code *code, const stru
         .encode = NAME##_encode, \
         .syndrome = NAME##_syndrome, \
         .apply = NAME##_apply, \
-        .encode_container = NAME##_encode_container, \
+        .containers = NAME##_containers, \
     }
 
 /* The vector engines need constant loops unrolled, or their accumulators live in memory. */
