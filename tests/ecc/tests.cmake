@@ -1,4 +1,5 @@
-foreach(name field code engines layout containers rebuild)
+foreach(name field code engines containers layout rebuild column decode)
   holo_test(ecc ${name} ecc base)
 endforeach()
+target_link_libraries(test_ecc_decode PRIVATE m)
 holo_test(ecc cuda cuda ecc base)
