@@ -21,27 +21,11 @@
 #include "core/head.h"
 #include "core/log.h"
 
-/* Can every txg be read from one of the copies? 0, or -HOLO_ESTALE: then the whole ring has to be looked at. */
-static int read_all(struct holofs *fs, const struct ring_scan_result *scan)
-{
-    struct buf raw = { 0 };
-    int e = 0;
-    for (size_t i = 0; i < scan->n && !e; i++)
-        e = ring_read(fs->ring, &scan->txgs[i], &raw);
-    buf_fini(&raw);
-    return e == -HOLO_ELOST || e == -HOLO_ECORRUPT ? -HOLO_ESTALE : e;
-}
-
 static int scan_ring(struct holofs *fs, struct ring_scan_result *scan)
 {
     int e = -HOLO_ESTALE;
     if ((fs->sb.flags & SUPER_CLEAN) && !fs->opt.check_all)
         e = ring_scan_clean(fs->ring, fs->sb.hint_tail, fs->sb.hint_end, fs->sb.hint_txg, scan);
-    if (!e) {
-        e = read_all(fs, scan);
-        if (e)
-            free(scan->txgs);
-    }
     if (e == -HOLO_ESTALE) {
         e = ring_scan(fs->ring, scan);
         fs->unclean = !(fs->sb.flags & SUPER_CLEAN) || (!e && (scan->n == 0 || scan->txgs[scan->n - 1].txg != fs->sb.hint_txg));

@@ -46,26 +46,27 @@ struct ring_scan_result {
     struct ring_txg *txgs;      /* committed txgs from the tail on, ascending; free() it */
     size_t n;
     uint64_t tail, end;         /* lsns; append goes on at end */
-    uint64_t repairable_blocks; /* blocks that journal.0 has wrong and the mirror right (the mirror may just lag behind) */
+    uint64_t repairable_blocks; /* blocks that journal.0 has wrong, and the mirror or both together right */
     uint64_t lost_txgs;         /* between tail and end, by their numbers: damage in both copies */
     bool torn;                  /* something was begun behind the end: a crash */
 };
 
 /*
- * Find the committed log past the page cache: both copies, every block. Positions the ring for ring_append.
- * An empty ring gives n = 0. Returns 0 or a negative code (I/O, memory).
+ * Find the committed log past the page cache: both copies, every block. Wrong blocks are written again if the ring is
+ * open for writing. Positions the ring for ring_append. An empty ring gives n = 0. Returns 0 or a negative code (I/O,
+ * memory).
  */
 int ring_scan(struct ring *r, struct ring_scan_result *out);
 
 /*
- * The quick way after a clean unmount: follow the chain from the hints, without looking at the rest.
- * -HOLO_ESTALE if it does not lead exactly to hint_txg, or goes on behind it: then scan.
+ * The quick way after a clean unmount: follow the chain of journal.0 from the hints and read its txgs, without looking
+ * at the rest. -HOLO_ESTALE if it does not lead exactly to hint_txg, goes on behind it, or a txg is not whole: then scan.
  */
 int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint64_t hint_txg, struct ring_scan_result *out);
 
 /*
  * Read one txg found by the scan into *out (replaced): its byte stream: segment table, records, data.
- * Each block comes from whichever copy is right. -HOLO_ELOST if neither is.
+ * Each block comes from whichever copy is right, or from both where neither is. -HOLO_ELOST if that fails.
  */
 int ring_read(struct ring *r, const struct ring_txg *t, struct buf *out);
 

@@ -59,6 +59,15 @@ uint64_t ring_entry_claims(const uint8_t *block)
     return memcmp(block, magic, sizeof(magic)) == 0 ? le64_get(block + 24) : UINT64_MAX;
 }
 
+bool ring_entry_resembles(const uint8_t *a, const uint8_t *b)
+{
+    for (size_t i = 0; i < sizeof(magic); i++) {
+        if (a[i] != (uint8_t)magic[i] && b[i] != (uint8_t)magic[i])
+            return false;
+    }
+    return true;
+}
+
 bool ring_entry_decode(const struct ring *r, const uint8_t *block, uint64_t lsn, struct ring_entry *e, uint64_t *chain)
 {
     *chain = le64_get(block + OFF_ENTRY_SUM);

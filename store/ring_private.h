@@ -53,6 +53,9 @@ bool ring_entry_decode(const struct ring *r, const uint8_t *block, uint64_t lsn,
 /* The lsn a block claims; UINT64_MAX if it does not look like an entry. */
 uint64_t ring_entry_claims(const uint8_t *block);
 
+/* May two copies of a block, flipped both, be the first one of an entry? Most others are refused. */
+bool ring_entry_resembles(const uint8_t *a, const uint8_t *b);
+
 uint64_t ring_block_sum(const struct ring *r, uint64_t lsn, const uint8_t *block);
 
 #endif

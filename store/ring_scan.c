@@ -3,14 +3,17 @@
  * ring_scan.c: find the committed log after a crash or a clean stop, and read it.
  *
  * The newest complete txg decides: the one of the highest epoch, and there of the highest number, whose every
- * block is right in one of the copies. From it the chain of checksum fields leads back to the tail. What lies
+ * block is right in one of the copies, or can be made right from both. From it the chain of checksum fields leads back to the tail. What lies
  * behind it is torn or void. A missing link before it is damage: it is counted and passed over.
+ *
+ * A block that is wrong in both copies may still come back from what they have in common (store/flips.h).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "store/flips.h"
 #include "store/ring_private.h"
 
 struct found {
@@ -65,24 +68,44 @@ static void read_what_is_there(struct ring *r, int c, uint64_t lsn, uint32_t n, 
     }
 }
 
-static int collect_copy(struct ring *r, int c, struct found_list *l)
+/* A block of the files, and the header that it or both copies of it turned out to be. */
+struct place {
+    struct ring *r;
+    uint32_t at;
+    struct found found;
+};
+
+static bool is_header(void *arg, const uint8_t *block)
 {
-    for (uint32_t at = 0; at < r->blocks; at += RING_ENTRY_BLOCKS) {
+    struct place *p = arg;
+    uint64_t lsn = ring_entry_claims(block);
+    return lsn != UINT64_MAX && lsn % p->r->blocks == p->at && ring_entry_decode(p->r, block, lsn, &p->found.e, &p->found.chain);
+}
+
+/* The headers at one place: that of either copy, or the one that two flipped copies give together. a is scratch. */
+static int collect_at(struct found_list *l, struct place *p, uint8_t *a, const uint8_t *b)
+{
+    bool first = is_header(p, a);
+    int err = first ? add(l, &p->found.e, p->found.chain) : 0;
+    bool second = is_header(p, b);
+    if (!first && !second && ring_entry_resembles(a, b))
+        second = flips_settle(a, b, is_header, p);
+    return second && !err ? add(l, &p->found.e, p->found.chain) : err;
+}
+
+static int collect(struct ring *r, struct found_list *l)
+{
+    int err = 0;
+    for (uint32_t at = 0; at < r->blocks && !err; at += RING_ENTRY_BLOCKS) {
         uint32_t n = r->blocks - at < RING_ENTRY_BLOCKS ? r->blocks - at : RING_ENTRY_BLOCKS;
-        read_what_is_there(r, c, at, n, r->mirror_buf);
-        for (uint32_t i = 0; i < n; i++) {
-            struct ring_entry e;
-            uint64_t chain;
-            const uint8_t *b = r->mirror_buf + (size_t)i * BLOCK_SIZE;
-            uint64_t lsn = ring_entry_claims(b);
-            if (lsn == UINT64_MAX || lsn % r->blocks != at + i || !ring_entry_decode(r, b, lsn, &e, &chain))
-                continue;
-            int err = add(l, &e, chain);
-            if (err)
-                return err;
+        read_what_is_there(r, 0, at, n, r->staging);
+        read_what_is_there(r, 1, at, n, r->mirror_buf);
+        for (uint32_t i = 0; i < n && !err; i++) {
+            struct place p = { .r = r, .at = at + i };
+            err = collect_at(l, &p, r->staging + (size_t)i * BLOCK_SIZE, r->mirror_buf + (size_t)i * BLOCK_SIZE);
         }
     }
-    return 0;
+    return err;
 }
 
 static int by_place(const void *pa, const void *pb)
@@ -177,82 +200,115 @@ static void heal_block(struct ring *r, int c, uint64_t lsn, const uint8_t *block
         r->failed |= 1u << c;
 }
 
-/* One entry on its way into staging, each block from the copy that has it right; mirror_buf is scratch. */
+static void sync_healed(struct ring *r)
+{
+    for (int c = 0; c < RING_COPIES; c++) {
+        if (r->file[c] && !(r->failed & (1u << c)) && r->file[c]->ops->datasync(r->file[c]))
+            r->failed |= 1u << c;
+    }
+}
+
+/* One entry on its way into staging, each block from the copy that has it right, or from both; mirror_buf is scratch. */
 struct entry_read {
     struct ring *r;
     uint64_t lsn, epoch, txg;
+    struct ring_entry e;
     bool check_both;    /* compare and heal both copies; else the mirror is only asked where journal.0 fails */
     bool mirror_read;   /* the payload of journal.1 is in mirror_buf */
     uint64_t *repaired; /* blocks that journal.0 had wrong */
 };
 
-static bool head_is_right(const struct entry_read *w, int c, uint8_t *block, struct ring_entry *e)
-{
-    uint64_t chain;
-    read_what_is_there(w->r, c, w->lsn, 1, block);
-    return ring_entry_decode(w->r, block, w->lsn, e, &chain) && e->epoch == w->epoch && e->txg == w->txg;
-}
+/* One block: what journal.0 gave, what journal.1 gave unless it was not asked, and who says what is right. */
+struct block_read {
+    uint8_t *block;
+    const uint8_t *mirror;
+    bool good; /* journal.0's */
+    uint64_t lsn;
+    flips_right_fn *right;
+    void *arg;
+};
 
-static int take_head(const struct entry_read *w, struct ring_entry *e)
+/* Leave the right bytes in b->block, and where a copy has others. */
+static int settle(struct entry_read *w, const struct block_read *b)
 {
-    struct ring *r = w->r;
-    struct ring_entry m;
-    bool good = head_is_right(w, 0, r->staging, e);
-    bool look = w->check_both || !good;
-    bool mirror_good = look && head_is_right(w, 1, r->mirror_buf, &m);
-    if (!good && !mirror_good)
+    bool mirror_good = b->mirror && b->right(b->arg, b->mirror);
+    if (!b->good && mirror_good)
+        memcpy(b->block, b->mirror, BLOCK_SIZE);
+    if (!b->good && !mirror_good && !flips_settle(b->block, b->mirror, b->right, b->arg))
         return -HOLO_ELOST;
-    if (!good) {
-        *e = m;
-        memcpy(r->staging, r->mirror_buf, BLOCK_SIZE);
+    if (!b->good) {
         (*w->repaired)++;
-        heal_block(r, 0, w->lsn, r->staging);
-    } else if (look && !mirror_good) {
-        heal_block(r, 1, w->lsn, r->staging);
+        heal_block(w->r, 0, b->lsn, b->block);
     }
+    if (b->mirror && !mirror_good)
+        heal_block(w->r, 1, b->lsn, b->block);
     return 0;
 }
 
-static void read_mirror(struct entry_read *w, uint32_t n)
+static bool is_head(void *arg, const uint8_t *block)
 {
-    if (!w->mirror_read)
-        read_what_is_there(w->r, 1, w->lsn + 1, n, w->r->mirror_buf);
-    w->mirror_read = true;
+    struct entry_read *w = arg;
+    struct ring_entry e;
+    uint64_t chain;
+    if (!ring_entry_decode(w->r, block, w->lsn, &e, &chain) || e.epoch != w->epoch || e.txg != w->txg)
+        return false;
+    w->e = e;
+    return true;
+}
+
+static int take_head(struct entry_read *w)
+{
+    struct ring *r = w->r;
+    struct block_read b = { .block = r->staging, .lsn = w->lsn, .right = is_head, .arg = w };
+    read_what_is_there(r, 0, w->lsn, 1, r->staging);
+    b.good = is_head(w, r->staging);
+    if (w->check_both || !b.good) {
+        read_what_is_there(r, 1, w->lsn, 1, r->mirror_buf);
+        b.mirror = r->mirror_buf;
+    }
+    return settle(w, &b);
+}
+
+/* A payload block as its entry's header knows it. */
+struct payload_sum {
+    struct ring *r;
+    uint64_t lsn, want;
+};
+
+static bool is_payload(void *arg, const uint8_t *block)
+{
+    const struct payload_sum *p = arg;
+    return ring_block_sum(p->r, p->lsn, block) == p->want;
 }
 
 /* Payload block i of n, which journal.0 has given to staging: is it right, or can it be made so? */
-static int settle_block(struct entry_read *w, uint32_t i, uint32_t n)
+static int settle_payload(struct entry_read *w, uint32_t i, uint32_t n)
 {
     struct ring *r = w->r;
-    uint8_t *b = r->staging + (size_t)(i + 1) * BLOCK_SIZE, *m = r->mirror_buf + (size_t)i * BLOCK_SIZE;
-    uint64_t lsn = w->lsn + 1 + i, want = le64_get(r->staging + OFF_BLOCK_SUMS + 8 * (size_t)i);
-    bool good = ring_block_sum(r, lsn, b) == want;
-    if (!good)
-        read_mirror(w, n);
-    bool mirror_good = w->mirror_read && ring_block_sum(r, lsn, m) == want;
-    if (!good && !mirror_good)
-        return -HOLO_ELOST;
-    if (!good) {
-        memcpy(b, m, BLOCK_SIZE);
-        (*w->repaired)++;
-        heal_block(r, 0, lsn, b);
-    } else if (w->mirror_read && !mirror_good) {
-        heal_block(r, 1, lsn, b);
+    struct payload_sum sum = { r, w->lsn + 1 + i, le64_get(r->staging + OFF_BLOCK_SUMS + 8 * (size_t)i) };
+    struct block_read b = { .block = r->staging + (size_t)(i + 1) * BLOCK_SIZE, .lsn = sum.lsn, .right = is_payload, .arg = &sum };
+    b.good = is_payload(&sum, b.block);
+    if (!w->mirror_read && !b.good) {
+        read_what_is_there(r, 1, w->lsn + 1, n, r->mirror_buf);
+        w->mirror_read = true;
     }
-    return 0;
+    if (w->mirror_read)
+        b.mirror = r->mirror_buf + (size_t)i * BLOCK_SIZE;
+    return settle(w, &b);
 }
 
-static int read_entry(struct entry_read *w, struct ring_entry *e)
+static int read_entry(struct entry_read *w)
 {
-    int err = take_head(w, e);
-    if (err || e->blocks == 1)
+    int err = take_head(w);
+    if (err || w->e.blocks == 1)
         return err;
-    uint32_t n = e->blocks - 1;
+    uint32_t n = w->e.blocks - 1;
     read_what_is_there(w->r, 0, w->lsn + 1, n, w->r->staging + BLOCK_SIZE);
     if (w->check_both)
-        read_mirror(w, n);
+        read_what_is_there(w->r, 1, w->lsn + 1, n, w->r->mirror_buf);
+    w->mirror_read = w->check_both;
     for (uint32_t i = 0; i < n && !err; i++)
-        err = settle_block(w, i, n);
+        err = settle_payload(w, i, n);
     return err;
 }
 
@@ -262,21 +318,20 @@ static int read_txg(struct ring *r, const struct ring_txg *t, bool check_both, s
     if (out)
         out->len = 0;
     while (lsn < end) {
-        struct ring_entry e = { 0 };
         struct entry_read w = { .r = r, .lsn = lsn, .epoch = t->epoch, .txg = t->txg, .check_both = check_both, .repaired = repaired };
-        int err = read_entry(&w, &e);
+        int err = read_entry(&w);
         if (err)
             return err;
-        size_t head = ring_payload_off(e.blocks);
-        size_t first = e.payload < OFF_ENTRY_SUM - head ? (size_t)e.payload : OFF_ENTRY_SUM - head;
+        size_t head = ring_payload_off(w.e.blocks), payload = (size_t)w.e.payload;
+        size_t first = payload < OFF_ENTRY_SUM - head ? payload : OFF_ENTRY_SUM - head;
         if (out) {
             err = buf_add(out, r->staging + head, first);
             if (!err)
-                err = buf_add(out, r->staging + BLOCK_SIZE, (size_t)e.payload - first);
+                err = buf_add(out, r->staging + BLOCK_SIZE, payload - first);
             if (err)
                 return err;
         }
-        lsn += e.blocks;
+        lsn += w.e.blocks;
     }
     uint64_t want = (uint64_t)t->n_segments * RING_SEGMENT_BYTES + t->records_len + t->data_len;
     return !out || out->len == want ? 0 : -HOLO_ECORRUPT;
@@ -361,10 +416,7 @@ static int verify_others(struct ring *r, struct ring_scan_result *out)
         out->n--;
         i--;
     }
-    for (int c = 0; c < RING_COPIES; c++) {
-        if (r->file[c] && !(r->failed & (1u << c)) && r->file[c]->ops->datasync(r->file[c]))
-            r->failed |= 1u << c;
-    }
+    sync_healed(r);
     return 0;
 }
 
@@ -401,9 +453,7 @@ int ring_scan(struct ring *r, struct ring_scan_result *out)
     struct found_list l = { 0 };
     struct txg_list t = { 0 };
     *out = (struct ring_scan_result){ 0 };
-    int e = collect_copy(r, 0, &l);
-    if (!e)
-        e = collect_copy(r, 1, &l);
+    int e = collect(r, &l);
     if (e)
         goto out;
     sort_unique(&l);
@@ -462,6 +512,17 @@ static bool mirror_has(struct ring *r, const struct ring_entry *last)
     return read_blocks(r, 1, last->lsn, 1, r->staging) == 0 && ring_entry_decode(r, r->staging, last->lsn, &e, &chain);
 }
 
+/* Read every txg; one that no copy has whole is nothing that a clean stop leaves. */
+static int read_others(struct ring *r, struct ring_scan_result *out)
+{
+    int e = 0;
+    for (size_t i = 0; i < out->n && !e; i++)
+        e = read_txg(r, &out->txgs[i], false, NULL, &out->repairable_blocks);
+    if (out->repairable_blocks)
+        sync_healed(r);
+    return e == -HOLO_ELOST ? -HOLO_ESTALE : e;
+}
+
 int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint64_t hint_txg, struct ring_scan_result *out)
 {
     struct found_list l = { 0 };
@@ -477,10 +538,11 @@ int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint6
         e = -HOLO_ESTALE;
     if (!e)
         e = follow_back(r, &t, newest, hint_tail, out);
-    if (!e && out->lost_txgs) {
+    if (!e)
+        e = out->lost_txgs ? -HOLO_ESTALE : read_others(r, out);
+    if (e) {
         free(out->txgs);
         *out = (struct ring_scan_result){ 0 };
-        e = -HOLO_ESTALE;
     }
     if (!e && !mirror_has(r, &l.v[l.n - 1].e))
         r->mirrored = hint_tail;
