@@ -61,6 +61,7 @@ enum ecc_work {
     ECC_ENCODE,   /* parity from data */
     ECC_SYNDROME, /* waves, or only which stripes have one, from data and parity */
 };
+enum { ECC_WORKS = 2 };
 
 /*
  * One container in the layout above. Blocks outside of what is named are neither read nor written.
@@ -116,17 +117,22 @@ const struct ecc_engine *const *ecc_engines(void);
 /* By name. NULL if it is not compiled in, or if this machine does not support it. */
 const struct ecc_engine *ecc_engine_find(const char *name);
 
-struct ecc_calibration {
-    const struct ecc_engine *best;
-    struct {
-        const char *name;
-        double encode_gb_s; /* 10^9 bytes of data a second, one thread */
-    } row[8];
-    unsigned n;
+/* One thread, from cache: 10^9 bytes of data a second. */
+struct ecc_speed {
+    const char *name;
+    double encode_gb_s, syndrome_gb_s;
 };
 
-/* Time every supported engine for about a millisecond each with this code and choose the fastest. */
+struct ecc_calibration {
+    const struct ecc_engine *best;
+    struct ecc_speed row[8];
+    unsigned n, best_row;
+};
+
+/* Time every supported engine for about two milliseconds with this code; the best is the fastest one at encoding. */
 void ecc_calibrate(const struct ecc_code *code, struct ecc_calibration *out);
+/* The same for one engine alone. */
+void ecc_calibrate_one(const struct ecc_engine *engine, const struct ecc_code *code, struct ecc_calibration *out);
 
 /*
  * Rebuild the erased blocks of one stripe in place.

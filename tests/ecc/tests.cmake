@@ -1,4 +1,15 @@
-foreach(name field code engines containers layout rebuild column decode)
+foreach(name
+  code
+  column
+  containers
+  cost
+  decode
+  engines
+  field
+  layout
+  plan
+  rebuild
+)
   holo_test(ecc ${name} ecc base)
 endforeach()
 target_link_libraries(test_ecc_decode PRIVATE m)
