@@ -32,9 +32,9 @@ check: ## every test: unit tests, sanitizers, clang, and the mounted filesystem
 	sh tools/deps.sh build test
 	bash tests/check.sh
 
-soak: build ## random operations and crashes for SOAK_MINUTES (default 60)
+soak: build ## damaged groups by the 100,000, then operations and crashes for SOAK_MINUTES (default 60)
 	sh tools/deps.sh build test
-	bash tests/mount/soak.sh
+	BUILD=$(BUILD) bash tests/soak.sh
 
 bench: ## compare with libfuse's passthrough_ll
 	sh tools/deps.sh build test

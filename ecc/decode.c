@@ -22,34 +22,10 @@
 
 #include "base/err.h"
 #include "ecc/code.h"
-#include "ecc/column.h"
+#include "ecc/decode_private.h"
 
-/* A byte changed by a pass. */
-struct fix {
-    uint32_t column;
-    uint8_t member;
-    uint8_t change; /* exclusive or */
-};
-
-struct ecc_decoder {
-    unsigned n_max;
-    size_t len_max;
-    uint8_t *rows[ECC_M_MAX];   /* of len_max bytes each: sums of the columns, or rebuilt blocks */
-    uint64_t *dirty;            /* len_max bytes: the sums of a column put together by or */
-    struct fix *fixes;          /* len_max · n_max / 2, at most R a column */
-    size_t n_fixes;
-
-    /* The stripe at hand. */
-    const struct ecc_damage *damage;
-    struct ecc_decoded *out;
-    unsigned n_suspects;
-    uint8_t lost[ECC_M_MAX];    /* suspects whose bytes are not used at all */
-    unsigned n_lost;
-    struct column_suspects suspects; /* the others */
-    unsigned checks;            /* sums that are left for them: m − n_lost */
-    uint8_t weight[ECC_N_MAX];  /* log w_i of column.h */
-    unsigned n_fixed[ECC_N_MAX]; /* fixes of each member */
-};
+/* What the search may cost a stripe that cannot be decoded: about 20 ms each at 4 KiB. */
+enum { SEARCH_ASKS = 1 << 16, SEARCH_GUESSES = 1 << 17 };
 
 static unsigned max_errors(unsigned n)
 {
@@ -63,16 +39,19 @@ int ecc_decoder_create(unsigned n, size_t len, struct ecc_decoder **out)
     struct ecc_decoder *d = calloc(1, sizeof(*d));
     uint8_t *rows = aligned_alloc(ECC_ALIGN, (ECC_M_MAX + 1) * len);
     struct fix *fixes = malloc(len * (max_errors(n) + 1) * sizeof(*fixes));
-    if (!d || !rows || !fixes) {
+    struct dirty_column *dirty = malloc(len * sizeof(*dirty));
+    if (!d || !rows || !fixes || !dirty) {
         free(d);
         free(rows);
         free(fixes);
+        free(dirty);
         return -ENOMEM;
     }
     for (unsigned r = 0; r < ECC_M_MAX; r++)
         d->rows[r] = rows + r * len;
-    d->dirty = (uint64_t *)(void *)(rows + ECC_M_MAX * len);
+    d->any = (uint64_t *)(void *)(rows + ECC_M_MAX * len);
     d->fixes = fixes;
+    d->dirty = dirty;
     d->n_max = n;
     d->len_max = len;
     *out = d;
@@ -85,25 +64,8 @@ void ecc_decoder_destroy(struct ecc_decoder *d)
         return;
     free(d->rows[0]);
     free(d->fixes);
+    free(d->dirty);
     free(d);
-}
-
-static bool is_right(const struct ecc_decoder *d, unsigned i)
-{
-    return d->damage->state[i] == ECC_RIGHT;
-}
-
-static void accept(struct ecc_decoder *d, unsigned i, uint64_t bytes)
-{
-    d->damage->state[i] = ECC_RIGHT;
-    d->n_suspects--;
-    d->out->repaired++;
-    d->out->corrected_bytes += bytes;
-}
-
-static int ask(const struct ecc_decoder *d, unsigned i, const uint8_t *block)
-{
-    return d->damage->confirm(d->damage->confirm_arg, i, block);
 }
 
 static uint64_t count_different(const uint8_t *a, const uint8_t *b, size_t len)
@@ -121,7 +83,7 @@ static void rebuild_suspects(struct ecc_decoder *d)
     unsigned erased[ECC_M_MAX] = { 0 }, n_erased = 0;
     uint8_t *blocks[ECC_N_MAX] = { NULL };
     for (unsigned i = 0; i < damage->code->n; i++) {
-        bool right = is_right(d, i);
+        bool right = decode_is_right(d, i);
         blocks[i] = right ? damage->blocks[i] : d->rows[n_erased];
         if (!right)
             erased[n_erased++] = i;
@@ -131,11 +93,22 @@ static void rebuild_suspects(struct ecc_decoder *d)
     (void)e;
     for (unsigned r = 0; r < n_erased; r++) {
         unsigned i = erased[r];
-        if (ask(d, i, d->rows[r]) == 0)
+        if (decode_ask(d, i, d->rows[r]) == 0)
             continue;
         bool missing = damage->state[i] == ECC_MISSING;
-        accept(d, i, missing ? damage->len : count_different(damage->blocks[i], d->rows[r], damage->len));
+        decode_accept(d, i, missing ? damage->len : count_different(damage->blocks[i], d->rows[r], damage->len));
         memcpy(damage->blocks[i], d->rows[r], damage->len);
+    }
+}
+
+static void or_sums(struct ecc_decoder *d)
+{
+    size_t words = d->damage->len / sizeof(*d->any);
+    memcpy(d->any, d->rows[0], d->damage->len);
+    for (unsigned j = 1; j < d->checks; j++) {
+        const uint64_t *row = (const uint64_t *)(const void *)d->rows[j];
+        for (size_t w = 0; w < words; w++)
+            d->any[w] |= row[w];
     }
 }
 
@@ -159,26 +132,16 @@ static void sum_columns(struct ecc_decoder *d)
             coef[j * code->n + i] = field_exp(weight + i * j);
     }
     damage->engine->apply(coef, d->checks, code->n, src, d->rows, damage->len);
-}
-
-static void mark_dirty(struct ecc_decoder *d)
-{
-    size_t words = d->damage->len / sizeof(*d->dirty);
-    memcpy(d->dirty, d->rows[0], d->damage->len);
-    for (unsigned j = 1; j < d->checks; j++) {
-        const uint64_t *row = (const uint64_t *)(const void *)d->rows[j];
-        for (size_t w = 0; w < words; w++)
-            d->dirty[w] |= row[w];
-    }
+    or_sums(d);
 }
 
 static void fix_column(struct ecc_decoder *d, size_t column)
 {
     struct column_error errors[ECC_R_MAX];
     uint8_t sums[ECC_M_MAX];
-    for (unsigned j = 0; j < d->checks; j++)
-        sums[j] = d->rows[j][column];
+    decode_sums(d, column, sums);
     unsigned n = column_decode(sums, d->checks, &d->suspects, errors);
+    d->dirty[d->n_dirty++] = (struct dirty_column){ (uint32_t)column, (uint8_t)n };
     for (unsigned e = 0; e < n; e++) {
         unsigned i = errors[e].member;
         uint8_t change = field_exp(field_log(errors[e].value) + FIELD_ORDER - d->weight[i]);
@@ -190,12 +153,12 @@ static void fix_column(struct ecc_decoder *d, size_t column)
 
 static void fix_columns(struct ecc_decoder *d)
 {
-    const uint8_t *dirty = (const uint8_t *)d->dirty;
-    d->n_fixes = 0;
+    const uint8_t *any = (const uint8_t *)d->any;
+    d->n_fixes = d->n_dirty = 0;
     memset(d->n_fixed, 0, sizeof(d->n_fixed));
-    for (size_t w = 0; w < d->damage->len / sizeof(*d->dirty); w++) {
-        for (size_t c = w * sizeof(*d->dirty); d->dirty[w] && c < (w + 1) * sizeof(*d->dirty); c++) {
-            if (dirty[c])
+    for (size_t w = 0; w < d->damage->len / sizeof(*d->any); w++) {
+        for (size_t c = w * sizeof(*d->any); d->any[w] && c < (w + 1) * sizeof(*d->any); c++) {
+            if (any[c])
                 fix_column(d, c);
         }
     }
@@ -208,14 +171,14 @@ static unsigned commit_confirmed(struct ecc_decoder *d)
     unsigned confirmed = 0;
     for (unsigned s = 0; s < d->suspects.n; s++) {
         unsigned i = d->suspects.member[s];
-        if (d->n_fixed[i] && ask(d, i, damage->blocks[i]) > 0) {
-            accept(d, i, d->n_fixed[i]);
+        if (d->n_fixed[i] && decode_ask(d, i, damage->blocks[i]) > 0) {
+            decode_accept(d, i, d->n_fixed[i]);
             confirmed++;
         }
     }
     for (size_t f = 0; f < d->n_fixes; f++) {
         const struct fix *fix = &d->fixes[f];
-        if (!is_right(d, fix->member))
+        if (!decode_is_right(d, fix->member))
             damage->blocks[fix->member][fix->column] ^= fix->change;
     }
     return confirmed;
@@ -229,10 +192,10 @@ static bool gather_suspects(struct ecc_decoder *d)
     d->suspects.n = 0;
     memset(d->suspects.may_err, 0, sizeof(d->suspects.may_err));
     for (unsigned i = 0; i < code->n; i++) {
-        if (is_right(d, i))
+        if (decode_is_right(d, i))
             continue;
         if (d->damage->state[i] == ECC_MISSING) {
-            if (d->n_lost + 2 > code->m)
+            if (d->n_lost + 1 == code->m)
                 return false;
             d->lost[d->n_lost++] = (uint8_t)i;
         } else {
@@ -244,16 +207,58 @@ static bool gather_suspects(struct ecc_decoder *d)
     return true;
 }
 
-/* One pass. False if it confirmed nobody. */
+/* Move a suspect to the lost. */
+static void suspect_lost(struct ecc_decoder *d, unsigned i)
+{
+    struct column_suspects *s = &d->suspects;
+    unsigned at = 0;
+    while (s->member[at] != i)
+        at++;
+    memmove(s->member + at, s->member + at + 1, s->n - at - 1);
+    s->n--;
+    s->may_err[i] = false;
+    d->lost[d->n_lost++] = (uint8_t)i;
+}
+
+/* Blocks that are wrong in most columns are worth less than their places: count them as lost. False if there are none. */
+static bool drop_ruined(struct ecc_decoder *d)
+{
+    const uint8_t *any = (const uint8_t *)d->any;
+    uint8_t ruined[ECC_M_MAX];
+    size_t wrong = 0;
+    for (size_t c = 0; c < d->damage->len; c++)
+        wrong += any[c] != 0;
+    unsigned n = 2 * wrong > d->damage->len ? decode_find_ruined(d, ruined) : 0;
+    for (unsigned r = 0; r < n; r++)
+        suspect_lost(d, ruined[r]);
+    d->checks -= n;
+    return n > 0;
+}
+
+static bool fix_or_search(struct ecc_decoder *d)
+{
+    fix_columns(d);
+    return commit_confirmed(d) > 0 || decode_search(d);
+}
+
+/*
+ * One pass. False if it confirmed nobody. Blocks taken for ruined are used again if that was of no avail: in a column
+ * where such a block is right by chance, its loss is one too many.
+ */
 static bool pass(struct ecc_decoder *d)
 {
     if (!gather_suspects(d))
         return false;
     d->out->passes++;
     sum_columns(d);
-    mark_dirty(d);
-    fix_columns(d);
-    return commit_confirmed(d) > 0;
+    if (drop_ruined(d)) {
+        sum_columns(d);
+        if (fix_or_search(d))
+            return true;
+        gather_suspects(d);
+        sum_columns(d);
+    }
+    return fix_or_search(d);
 }
 
 static void start(struct ecc_decoder *d, const struct ecc_damage *damage, struct ecc_decoded *out)
@@ -263,9 +268,11 @@ static void start(struct ecc_decoder *d, const struct ecc_damage *damage, struct
     d->damage = damage;
     d->out = out;
     d->n_suspects = 0;
+    d->asks_left = SEARCH_ASKS;
+    d->guesses_left = SEARCH_GUESSES;
     for (unsigned i = 0; i < damage->code->n; i++) {
-        assert(damage->blocks[i] || is_right(d, i));
-        d->n_suspects += !is_right(d, i);
+        assert(damage->blocks[i] || decode_is_right(d, i));
+        d->n_suspects += !decode_is_right(d, i);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "base/clock.h"
 #include "base/sum.h"
 #include "ecc/decode.h"
 #include "tests/ecc/helper.h"
@@ -19,7 +20,7 @@ struct patient {
     uint64_t sum[ECC_N_MAX];
     bool sum_lost[ECC_N_MAX];
     uint8_t before[ECC_N_MAX], state[ECC_N_MAX];
-    uint64_t asked;
+    uint64_t asked, ns; /* by the last decoding */
 };
 
 static inline void patient_init(struct patient *p, const struct ecc_code *code, size_t len)
@@ -39,15 +40,20 @@ static inline void patient_fini(struct patient *p)
     ecc_decoder_destroy(p->decoder);
 }
 
+static inline const struct ecc_engine *fastest(void)
+{
+    const struct ecc_engine *best = NULL;
+    for (const struct ecc_engine *const *e = ecc_engines(); *e; e++)
+        best = (*e)->supported() ? *e : best;
+    return best;
+}
+
 /* New random data and its checksums; nothing damaged. */
 static inline void patient_fill(struct patient *p, uint64_t *random)
 {
     for (size_t i = 0; i < ecc_code_k(p->code) * p->len; i += 8)
         memcpy(p->good.bytes + i, &(uint64_t){ next_random(random) }, 8);
-    const struct ecc_engine *const *best = ecc_engines();
-    while (best[1] && best[1]->supported())
-        best++;
-    (*best)->encode(p->code, blocks_of(&p->good), p->good.block + ecc_code_k(p->code), p->len);
+    fastest()->encode(p->code, blocks_of(&p->good), p->good.block + ecc_code_k(p->code), p->len);
     for (unsigned i = 0; i < p->n; i++)
         p->sum[i] = sum64(p->good.block[i], p->len, i);
 }
@@ -114,7 +120,9 @@ static inline int patient_decode(struct patient *p, const struct ecc_engine *eng
     struct ecc_damage damage = { engine, p->code, p->work.block, p->state, p->len, patient_confirm, p };
     memcpy(p->held.bytes, p->work.bytes, p->n * p->len);
     memcpy(p->before, p->state, p->n);
+    uint64_t begin = clock_mono_ns();
     int e = ecc_decode(p->decoder, &damage, out);
+    p->ns = clock_mono_ns() - begin;
     unsigned became = 0, left = 0;
     for (unsigned i = 0; i < p->n; i++) {
         const struct stripe *expected = p->state[i] == ECC_RIGHT ? &p->good : &p->held;

@@ -3,14 +3,6 @@
 #include "base/err.h"
 #include "tests/ecc/damage.h"
 
-static const struct ecc_engine *fastest(void)
-{
-    const struct ecc_engine *best = NULL;
-    for (const struct ecc_engine *const *e = ecc_engines(); *e; e++)
-        best = (*e)->supported() ? *e : best;
-    return best;
-}
-
 /* In every column `errors` wrong bytes anywhere but in the lost members. */
 static void damage_columns(struct patient *p, unsigned errors, uint64_t *random)
 {

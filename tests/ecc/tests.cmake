@@ -9,8 +9,10 @@ foreach(name
   layout
   plan
   rebuild
+  success
 )
   holo_test(ecc ${name} ecc base)
 endforeach()
 target_link_libraries(test_ecc_decode PRIVATE m)
+target_link_libraries(test_ecc_success PRIVATE m)
 holo_test(ecc cuda cuda ecc base)

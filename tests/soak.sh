@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# soak.sh: what takes too long for check.sh. SOAK_PARTS chooses among the functions part_NAME below; each ends in a line
+# 'N passed, N failed', and so does the whole.
+#   decode  SOAK_GROUPS (100,000) damaged groups of each kind of damage
+#   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+parts=${SOAK_PARTS:-decode mount}
+build=${BUILD:-build}
+passed=0 failed=0
+
+part_decode() {
+    local out
+    out=$(mktemp "${TMPDIR:-/tmp}/holo-soak.XXXXXX")
+    HOLO_SOAK_GROUPS=${SOAK_GROUPS:-100000} "$build/tests/test_ecc_success" 2>&1 | tee "$out"
+    echo "$(grep -c '^\[       OK' "$out") passed, $(grep -c '^\[  FAILED  \] [a-zA-Z]' "$out") failed"
+    rm -f "$out"
+}
+
+part_mount() {
+    bash tests/mount/soak.sh
+}
+
+for part in $parts; do
+    if ! declare -F "part_$part" >/dev/null; then
+        echo "soak.sh: unknown part '$part'" >&2
+        exit 2
+    fi
+    echo "== $part"
+    sum=
+    while IFS= read -r line; do
+        echo "$line"
+        [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] && sum="${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"
+    done < <("part_$part")
+    [ -n "$sum" ] || { echo "FAIL $part did not finish"; sum='0 1'; }
+    passed=$((passed + ${sum% *}))
+    failed=$((failed + ${sum#* }))
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
