@@ -10,7 +10,7 @@
 
 uint8_t *buf_room(struct buf *b, size_t n)
 {
-    if (n > b->cap - b->len) {
+    if (!b->p || n > b->cap - b->len) {
         size_t cap = b->cap ? b->cap : 256;
         while (cap - b->len < n) {
             if (cap > SIZE_MAX / 2)

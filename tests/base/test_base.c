@@ -57,6 +57,16 @@ static void bytes_past_the_end_are_refused(void **state)
     assert_int_equal(b[0], 1);
 }
 
+static void adding_nothing_to_an_empty_buffer_succeeds(void **state)
+{
+    (void)state;
+    struct buf b = { 0 };
+    assert_int_equal(buf_add(&b, NULL, 0), 0);
+    assert_int_equal(b.len, 0);
+    assert_non_null(buf_room(&b, 0));
+    buf_fini(&b);
+}
+
 static void buffers_grow_and_keep_their_bytes(void **state)
 {
     (void)state;
@@ -101,6 +111,7 @@ int main(void)
         cmocka_unit_test(errors_map_to_errno_and_text),
         cmocka_unit_test(bytes_round_trip_little_endian),
         cmocka_unit_test(bytes_past_the_end_are_refused),
+        cmocka_unit_test(adding_nothing_to_an_empty_buffer_succeeds),
         cmocka_unit_test(buffers_grow_and_keep_their_bytes),
         cmocka_unit_test(sums_depend_on_bytes_and_place),
         cmocka_unit_test(histogram_quantiles_are_within_their_buckets),
