@@ -64,13 +64,17 @@ void remap_header_encode(const struct remap_header *h, const uint8_t uuid[16], u
     le64_put(out + HEADER_SUMMED, sum64(out, HEADER_SUMMED, sum_seed(uuid, SUM_ID_REMAP, 0)));
 }
 
+/* What a loader can afford: a table over these spares, and every slot of the snapshot. */
 static bool header_sane(const struct remap_header *h)
 {
-    bool ok = h->first >= 1 && h->n_spares <= REMAP_SPARES_MAX;
-    for (uint32_t i = 0; ok && i < h->n_spares; i++)
+    uint64_t blocks = 0;
+    bool ok = h->first >= 1 && h->first <= INT64_MAX && h->n_spares <= REMAP_SPARES_MAX;
+    for (uint32_t i = 0; ok && i < h->n_spares; i++) {
+        blocks += h->spare[i].blocks;
         for (uint32_t k = 0; k < i; k++)
             ok &= h->spare[k].number != h->spare[i].number;
-    return ok;
+    }
+    return ok && blocks <= REMAP_BLOCKS_MAX && h->snapshot <= blocks && remap_slot_offset(h->snapshot) <= REMAP_LOG_MAX;
 }
 
 int remap_header_decode(const uint8_t in[REMAP_HEADER_SIZE], const uint8_t uuid[16], struct remap_header *out)

@@ -13,6 +13,8 @@ enum {
     REMAP_HEADER_SIZE = 4096,
     REMAP_HEADERS = 2,
     REMAP_SPARES_MAX = 64,
+    REMAP_BLOCKS_MAX = 1 << 26, /* of all spare files together: 256 GiB; the table takes 9 bytes for each */
+    REMAP_LOG_MAX = 1 << 28,    /* bytes of a log that are looked at */
 };
 
 enum remap_kind { REMAP_ADD = 1, REMAP_DROP_BLOCK = 2, REMAP_DROP_CONTAINER = 3, REMAP_SPARE_BAD = 4 };

@@ -15,7 +15,6 @@
 #include "base/err.h"
 
 enum { BLOCK = REMAP_BLOCK_SIZE, PIECE = 1 << 20 };
-#define COPY_LEN_MAX (UINT64_C(1) << 28)
 
 struct copy {
     struct remap_image img; /* p is NULL if nothing could be read */
@@ -50,7 +49,7 @@ static int image_read(struct bfile *f, struct remap_image *out)
     if (rc)
         return rc;
     size -= size % BLOCK;
-    size = size < COPY_LEN_MAX ? size : COPY_LEN_MAX;
+    size = size < REMAP_LOG_MAX ? size : REMAP_LOG_MAX;
     if (size < REMAP_SLOTS_OFFSET)
         return -HOLO_ETRUNC;
     void *p;

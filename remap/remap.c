@@ -58,7 +58,7 @@ static int spare_create(struct backing *b, uint32_t number, uint32_t blocks)
 int remap_format(struct backing *b, const uint8_t uuid[16], uint32_t spare_blocks)
 {
     struct remap_header h = { .first = 1, .n_spares = spare_blocks > 0, .spare = { { .number = 0, .blocks = spare_blocks } } };
-    int rc = b->ops->mkdir(b, "spare");
+    int rc = spare_blocks <= REMAP_BLOCKS_MAX ? b->ops->mkdir(b, "spare") : -EFBIG;
     if (rc == 0 && spare_blocks)
         rc = spare_create(b, 0, spare_blocks);
     return rc ? rc : remap_log_format(b, uuid, &h);

@@ -21,7 +21,7 @@ enum { REMAP_COPIES = 5, REMAP_BLOCK_SIZE = 4096 };
 
 struct remap_table;
 
-/* Create five empty copies and one spare file of spare_blocks (may be 0) in spare/0000.spare; used by mkfs. */
+/* Create five empty copies and one spare file of spare_blocks (0 … 2^26, else -EFBIG) in spare/0000.spare; used by mkfs. */
 int remap_format(struct backing *b, const uint8_t uuid[16], uint32_t spare_blocks);
 
 /*

@@ -79,7 +79,7 @@ static int option(int c, const char *value, struct holofs_geometry *g)
         g->k = (uint32_t)n;
         return 0;
     case OPT_SPARE:
-        return parse_size(value, &g->spare_bytes) && g->spare_bytes <= UINT64_C(1) << 43 ? 0 : bad("not a size", value);
+        return parse_size(value, &g->spare_bytes) && g->spare_bytes <= UINT64_C(1) << 38 ? 0 : bad("not a size up to 256G", value);
     case OPT_SEED:
         if (!parse_number(value, 0, UINT32_MAX, &n))
             return bad("seed must be a 32-bit number", value);

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "remap/entry.h"
+
 enum { BLK = REMAP_BLOCK_SIZE, HEADERS = 2 * BLK, ENTRY = 64 };
 
 static const char *const copy_name[REMAP_COPIES] = { "remap.0", "remap.1", "remap.2", "remap.3", "remap.4" };
@@ -338,6 +340,29 @@ static void headers_of_others_and_of_the_future_are_refused(void **state)
     rig_free(r);
 }
 
+/* With right checksums: what would take all memory or time must be refused by its numbers. */
+static void headers_that_ask_for_too_much_are_refused(void **state)
+{
+    (void)state;
+    static const struct remap_header wrong[] = {
+        { .first = 0, .n_spares = 1, .spare = { { 0, 4 } } },
+        { .first = UINT64_MAX, .n_spares = 1, .spare = { { 0, 4 } } },
+        { .first = 1, .snapshot = 5, .n_spares = 1, .spare = { { 0, 4 } } },
+        { .first = 1, .snapshot = UINT64_MAX / 64, .n_spares = 1, .spare = { { 0, 4 } } },
+        { .first = 1, .snapshot = REMAP_LOG_MAX / ENTRY, .n_spares = 1, .spare = { { 0, REMAP_BLOCKS_MAX } } },
+        { .first = 1, .n_spares = 2, .spare = { { 0, REMAP_BLOCKS_MAX }, { 1, 1 } } },
+        { .first = 1, .n_spares = 2, .spare = { { 3, 4 }, { 3, 4 } } },
+    };
+    uint8_t block[REMAP_HEADER_SIZE];
+    struct remap_header h = { .first = 1, .snapshot = 4, .n_spares = 1, .spare = { { 0, 4 } } }, out;
+    remap_header_encode(&h, rig_uuid, block);
+    assert_int_equal(remap_header_decode(block, rig_uuid, &out), 0);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        remap_header_encode(&wrong[i], rig_uuid, block);
+        assert_int_equal(remap_header_decode(block, rig_uuid, &out), -HOLO_ECORRUPT);
+    }
+}
+
 static void a_bad_spare_block_is_passed_over_and_remembered(void **state)
 {
     (void)state;
@@ -598,6 +623,7 @@ int main(void)
         cmocka_unit_test(an_entry_lost_in_every_copy_costs_only_itself),
         cmocka_unit_test(any_damage_of_all_copies_gives_right_bytes_or_none),
         cmocka_unit_test(headers_of_others_and_of_the_future_are_refused),
+        cmocka_unit_test(headers_that_ask_for_too_much_are_refused),
         cmocka_unit_test(a_bad_spare_block_is_passed_over_and_remembered),
         cmocka_unit_test(a_dead_spare_file_counts_nothing_and_condemns_nothing),
         cmocka_unit_test(a_missing_spare_file_loses_no_table),
