@@ -32,7 +32,7 @@ check: ## every test: unit tests, sanitizers, clang, and the mounted filesystem
 	sh tools/deps.sh build test
 	bash tests/check.sh
 
-soak: build ## damaged groups by the 100,000, then operations and crashes for SOAK_MINUTES (default 60)
+soak: build ## damaged groups by the 100,000, then fuzzing, operations and crashes for SOAK_MINUTES each (60)
 	sh tools/deps.sh build test
 	BUILD=$(BUILD) bash tests/soak.sh
 
@@ -57,4 +57,4 @@ uninstall:
 	rm -rf "$(LIBDIR)"
 
 clean: ## remove what was built; never a store
-	rm -rf build build-asan build-tsan build-clang
+	rm -rf build build-asan build-tsan build-clang build-fuzz

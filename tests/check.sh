@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check.sh: every test: unit tests, the same with sanitizers, a clang build, the mounted filesystem.
-# The last line is 'N passed, N failed'. STAGES chooses among: unit asan tsan clang mount.
+# check.sh: every test: unit tests, the same with sanitizers, a clang build, fuzz targets, the mounted filesystem.
+# The last line is 'N passed, N failed'. STAGES chooses among: unit asan tsan clang fuzz mount.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-stages=${STAGES:-unit asan tsan clang mount}
+stages=${STAGES:-unit asan tsan clang fuzz mount}
 jobs=${JOBS:-$(nproc)}
 log_dir=$(mktemp -d "${TMPDIR:-/tmp}/holofs-check.XXXXXX")
 trap 'rm -rf "$log_dir"' EXIT
@@ -62,12 +62,15 @@ no_aslr() {
     fi
 }
 
-mounted() {
-    local sum
-    bash tests/mount/run.sh 2>&1 | tee "$log_dir/mount"
-    sum=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$log_dir/mount" | tail -n 1)
+# Run a script whose last line is 'N passed, N failed', and count that.
+counted() { # counted NAME command…
+    local name=$1 sum
+    shift
+    say "$name"
+    "$@" 2>&1 | tee "$log_dir/counted"
+    sum=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$log_dir/counted" | tail -n 1)
     if [ -z "$sum" ]; then
-        echo "FAIL mount tests did not finish"
+        echo "FAIL $name did not finish"
         count 0 1
     else
         # shellcheck disable=SC2086 # two numbers
@@ -82,7 +85,8 @@ for stage in $stages; do
         ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 units asan build-asan ;;
     tsan) build tsan build-tsan -DSANITIZE=thread && TSAN_OPTIONS=halt_on_error=1 units tsan build-tsan no_aslr ;;
     clang) build clang build-clang -DCMAKE_C_COMPILER=clang ;;
-    mount) { [ -x build/bin/holofs ] || build gcc build; } && { say 'mount tests'; mounted; } ;;
+    fuzz) JOBS=$jobs FUZZ_SECONDS=${FUZZ_SECONDS:-20} counted 'fuzz targets' bash tests/fuzz/run.sh ;;
+    mount) { [ -x build/bin/holofs ] || build gcc build; } && counted 'mount tests' bash tests/mount/run.sh ;;
     *) echo "check.sh: unknown stage '$stage'" >&2; count 0 1 ;;
     esac
 done

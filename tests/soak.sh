@@ -3,10 +3,11 @@
 # soak.sh: what takes too long for check.sh. SOAK_PARTS chooses among the functions part_NAME below; each ends in a line
 # 'N passed, N failed', and so does the whole.
 #   decode  SOAK_GROUPS (100,000) damaged groups of each kind of damage
+#   fuzz    every fuzz target, together for SOAK_MINUTES (60)
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode mount}
+parts=${SOAK_PARTS:-decode fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -16,6 +17,12 @@ part_decode() {
     HOLO_SOAK_GROUPS=${SOAK_GROUPS:-100000} "$build/tests/test_ecc_success" 2>&1 | tee "$out"
     echo "$(grep -c '^\[       OK' "$out") passed, $(grep -c '^\[  FAILED  \] [a-zA-Z]' "$out") failed"
     rm -f "$out"
+}
+
+part_fuzz() {
+    local n jobs=${JOBS:-$(nproc)}
+    n=$(grep -c '^holo_fuzz(' tests/fuzz/tests.cmake)
+    BUILD=build-fuzz JOBS=$jobs FUZZ_SECONDS=$((${SOAK_MINUTES:-60} * 60 * jobs / n)) bash tests/fuzz/run.sh
 }
 
 part_mount() {

@@ -1,0 +1,23 @@
+# Fuzz targets: fuzz_NAME.c with main.c runs random inputs as a test; in a FUZZ build also with libFuzzer (tests/fuzz/run.sh).
+function(holo_fuzz name inputs)
+  add_executable(fuzz_${name}_run fuzz/fuzz_${name}.c fuzz/main.c)
+  holo_link(fuzz_${name}_run ${ARGN})
+  set_target_properties(fuzz_${name}_run PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME fuzz.${name} COMMAND fuzz_${name}_run --random ${inputs})
+  if(FUZZ)
+    add_executable(fuzz_${name} fuzz/fuzz_${name}.c)
+    holo_link(fuzz_${name} ${ARGN})
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  endif()
+endfunction()
+
+# How many random inputs a test runs: about a second without sanitizers.
+holo_fuzz(super 5000 store base)
+holo_fuzz(container 20000 store base)
+holo_fuzz(record 10000 store base)
+holo_fuzz(extent 5000 store base)
+holo_fuzz(frame 20000 store base)
+holo_fuzz(codec 2000 store base)
+holo_fuzz(ring 300 store base)
+holo_fuzz(remap 1000 remap store base)
