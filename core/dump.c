@@ -48,7 +48,7 @@ static int seal_head(struct dumper *d)
     mutex_lock(&d->fs->head_lock);
     h->id = d->fs->next_container++;
     mutex_unlock(&d->fs->head_lock);
-    int e = seal_write(d->fs, h);
+    int e = seal_write(d->fs, &h, 1, NULL);
     if (e)
         return e;
     d->done[d->n_done++] = (struct container_info){ .id = h->id, .cls = CLASS_META_DUMP, .state = CONTAINER_SEALED, .r = h->r,

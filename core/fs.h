@@ -3,7 +3,7 @@
  * fs.h: the inside of libholofs: the parts, what they own, and their locks.
  *
  * Locks, in the order in which they are taken (docs/DESIGN.md, «Locking»):
- *   COMMIT < NS < INODE (several, only under NS) < CACHE < HEAD < CTAB < LOG < INDEXER < READER, SCRATCH, EVENTS, SCRUB, WAKE (leaves)
+ *   COMMIT < NS < INODE (several, only under NS) < CACHE < HEAD < CTAB < LOG < INDEXER < READER, SCRATCH, EVENTS, SCRUB, WAKE, BIG (leaves)
  */
 #ifndef HOLO_CORE_FS_H
 #define HOLO_CORE_FS_H
@@ -17,7 +17,7 @@
 #include "base/lock.h"
 #include "core/holofs.h"
 #include "cuda/cuda.h"
-#include "ecc/ecc.h"
+#include "ecc/plan.h"
 #include "meta/meta.h"
 #include "remap/remap.h"
 #include "store/backing.h"
@@ -46,6 +46,7 @@ enum lock_rank {
     RANK_EVENTS = 62,
     RANK_SCRUB = 63,
     RANK_WAKE = 64,
+    RANK_BIG = 65,
 };
 
 struct inode;
@@ -154,8 +155,10 @@ struct holofs {
     struct meta_reader *reader;
     struct mutex reader_lock;
     struct remap_table *remap;
-    const struct ecc_engine *engine;
-    char engine_why[160];
+    struct ecc_plan *plan;           /* whole containers */
+    const struct ecc_engine *engine; /* single stripes: the plan's CPU engine */
+    char engine_why[400];
+    _Atomic uint64_t engine_fallbacks_told;
     struct ecc_code *code[HEADS]; /* by R */
 
     /* log: LOG */
@@ -193,7 +196,6 @@ struct holofs {
     struct head *metalog;            /* frames of committed txgs; COMMIT */
     struct head *sealing, **sealing_last; /* queue of the sealer, being sealed, or sealed and not committed yet */
     _Atomic unsigned n_sealing;      /* of them, not sealed yet */
-    uint8_t *spare_buf[2];           /* head buffers kept for reuse */
     uint32_t next_container;
     bool sealer_stop;
     _Atomic uint32_t previous_meta;  /* newest sealed metadata log container */
@@ -223,6 +225,10 @@ struct holofs {
     size_t inode_max, dentry_max;
     _Atomic size_t n_windows;
     _Atomic uint64_t n_files;
+
+    struct mutex big_lock;
+    struct big *big;
+    _Atomic uint64_t big_bytes;
 
     struct mutex scratch_lock;
     struct scratch *scratch;

@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "core/big.h"
 #include "core/container.h"
 #include "core/log.h"
 
@@ -17,41 +17,9 @@ uint64_t container_full_size(const struct holofs *fs, unsigned r)
     return (2 + 2 * (uint64_t)chead_table_blocks_for(positions) + positions) * BLOCK_SIZE;
 }
 
-/* A buffer for a head, all zeros behind `fill`: reused ones are given back to the kernel first. */
-static uint8_t *take_buffer(struct holofs *fs, uint64_t cap)
-{
-    for (size_t i = 0; i < sizeof(fs->spare_buf) / sizeof(fs->spare_buf[0]); i++) {
-        uint8_t *b = fs->spare_buf[i];
-        if (b) {
-            fs->spare_buf[i] = NULL;
-            return b;
-        }
-    }
-    uint8_t *b = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return b == MAP_FAILED ? NULL : b;
-}
-
-void head_free_buffer(struct holofs *fs, uint8_t *b)
-{
-    if (b)
-        munmap(b, (size_t)fs->sb.nmax * BLOCK_SIZE);
-}
-
-static void give_buffer(struct holofs *fs, uint8_t *b)
-{
-    for (size_t i = 0; i < sizeof(fs->spare_buf) / sizeof(fs->spare_buf[0]); i++) {
-        if (!fs->spare_buf[i] && !fs->stopping) {
-            fs->spare_buf[i] = b;
-            return;
-        }
-    }
-    head_free_buffer(fs, b);
-}
-
 void head_drop_buffer(struct holofs *fs, struct head *h)
 {
-    if (h->buf)
-        give_buffer(fs, h->buf);
+    big_put(fs, h->buf);
     h->buf = NULL;
     free(h->pieces);
     free(h->sums);
@@ -90,7 +58,7 @@ struct head *head_create(struct holofs *fs, uint32_t id, uint32_t cls, uint32_t 
     h->cap_bytes = (uint64_t)fs->sb.nmax * BLOCK_SIZE;
     h->refs = 1;
     h->first_lsn = UINT64_MAX;
-    h->buf = take_buffer(fs, h->cap_bytes);
+    h->buf = big_get(fs, h->cap_bytes);
     h->sums = malloc(fs->sb.nmax * sizeof(*h->sums));
     h->summed = calloc(fs->sb.nmax, 1);
     if (h->buf && h->sums && h->summed)

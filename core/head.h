@@ -64,9 +64,6 @@ void head_unref(struct holofs *fs, struct head *h);
 /* Free the buffer of a sealed head early (HEAD held, nobody else refers to it). */
 void head_drop_buffer(struct holofs *fs, struct head *h);
 
-/* Unmap a buffer that is kept for reuse; NULL is nothing. */
-void head_free_buffer(struct holofs *fs, uint8_t *b);
-
 /* Are the bytes [off, end) of its content covered by pieces, which are sorted by place and change no more? */
 bool head_covers(const struct head *h, uint64_t off, uint64_t end);
 
@@ -88,8 +85,12 @@ int head_wait_sealed(struct holofs *fs, uint32_t id);
 /* Bytes in heads that are not sealed yet. */
 uint64_t heads_unsealed_bytes(struct holofs *fs);
 
-/* Write one head as a container file and sync it: the sealer's work, also for dumps. */
-int seal_write(struct holofs *fs, struct head *h);
+enum { SEAL_BATCH = 4 };
+/*
+ * Write n ≤ SEAL_BATCH heads of one R as container files and sync them: the sealer's work, also for dumps. `done` (or NULL)
+ * is called after each. Ends at the first that cannot be written.
+ */
+int seal_write(struct holofs *fs, struct head *const *h, unsigned n, void (*done)(struct holofs *fs, struct head *h));
 
 /* Give the held-back space up, once, so that what was promised can be finished on a full disk. Was there any? */
 bool release_reserve(struct holofs *fs);

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 
 struct holofs;
+struct ecc_engine;
 
 enum holofs_compress { HOLOFS_COMPRESS_AUTO, HOLOFS_COMPRESS_OFF, HOLOFS_COMPRESS_ZSTD };
 enum holofs_atime { HOLOFS_ATIME_RELATIVE, HOLOFS_ATIME_NEVER, HOLOFS_ATIME_ALWAYS };
@@ -25,6 +26,7 @@ struct holofs_options {
     enum holofs_compress compress;
     int zstd_level;          /* for COMPRESS_ZSTD, and for AUTO */
     const char *engine;      /* NULL or "auto": the fastest */
+    const struct ecc_engine *device; /* NULL: the GPU of this machine, if any; tests bring another */
     uint64_t cache_bytes;    /* bound of the caches of inodes, names, extents and checksum tables */
     unsigned redundancy;     /* R for new file data; 0: the store's */
     unsigned commit_seconds; /* an open txg commits after this long */

@@ -19,9 +19,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "core/big.h"
 #include "core/cache.h"
 #include "core/container.h"
 #include "core/dump.h"
+#include "core/engine.h"
 #include "core/head.h"
 #include "core/log.h"
 #include "core/open.h"
@@ -92,29 +94,6 @@ static int open_codes(struct holofs *fs)
     return 0;
 }
 
-static int choose_engine(struct holofs *fs, char *why, size_t cap)
-{
-    const char *name = fs->opt.engine;
-    if (name && strcmp(name, "auto") != 0) {
-        char reason[128] = "";
-        fs->engine = strcmp(name, "cuda") == 0 ? cuda_engine_get(reason, sizeof(reason)) : ecc_engine_find(name);
-        snprintf(fs->engine_why, sizeof(fs->engine_why), "asked for by name");
-        if (fs->engine)
-            return 0;
-        snprintf(why, cap, "ecc=%s: %s", name, reason[0] ? reason : "this machine does not have it");
-        return -HOLO_ENOENGINE;
-    }
-    struct ecc_calibration c;
-    size_t n = 0;
-    ecc_calibrate(fs->code[fs->sb.r], &c);
-    fs->engine = c.best;
-    n = (size_t)snprintf(fs->engine_why, sizeof(fs->engine_why), "fastest of");
-    for (unsigned i = 0; i < c.n && n < sizeof(fs->engine_why); i++)
-        n += (size_t)snprintf(fs->engine_why + n, sizeof(fs->engine_why) - n, "%s %s %.1f GB/s", i ? "," : "", c.row[i].name,
-                              c.row[i].encode_gb_s);
-    return 0;
-}
-
 static int read_super(struct holofs *fs, char *why, size_t cap)
 {
     int e = super_read(fs->backing, &fs->sb, &fs->vote);
@@ -144,6 +123,7 @@ static void init_locks(struct holofs *fs)
     mutex_init(&fs->ctab_lock, RANK_CTAB);
     mutex_init(&fs->repair_lock, RANK_REPAIR);
     mutex_init(&fs->scratch_lock, RANK_SCRATCH);
+    mutex_init(&fs->big_lock, RANK_BIG);
     mutex_init(&fs->dump_lock, RANK_DUMP);
     mutex_init(&fs->super_lock, RANK_SUPER);
     mutex_init(&fs->scrub.lock, RANK_SCRUB);
@@ -255,8 +235,6 @@ void fs_release(struct holofs *fs)
     }
     if (fs->metalog)
         head_unref(fs, fs->metalog);
-    for (size_t i = 0; i < sizeof(fs->spare_buf) / sizeof(fs->spare_buf[0]); i++)
-        head_free_buffer(fs, fs->spare_buf[i]);
     ctab_fini(fs);
     cache_fini(fs);
     scratch_fini(fs);
@@ -267,6 +245,8 @@ void fs_release(struct holofs *fs)
     ring_close(fs->ring);
     if (fs->remap)
         remap_close(fs->remap);
+    big_fini(fs);
+    ecc_plan_destroy(fs->plan);
     for (unsigned r = 0; r < HEADS; r++)
         ecc_code_destroy(fs->code[r]);
     if (fs->backing)
@@ -299,7 +279,7 @@ static int open_parts(struct holofs *fs, char *why, size_t cap)
     }
     e = open_codes(fs);
     if (!e)
-        e = choose_engine(fs, why, cap);
+        e = engine_choose(fs, why, cap);
     if (e)
         return e;
     e = remap_open(fs->backing, fs->sb.uuid, fs->read_only, &fs->remap);

@@ -11,27 +11,30 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "core/big.h"
 #include "core/container.h"
+#include "core/engine.h"
 #include "core/head.h"
 #include "core/log.h"
 
-/* What surrounds the data of one container. */
-struct frame_parts {
+/* A head on its way into a file, and what surrounds its data there. */
+struct job {
+    struct head *head;
     struct container_header h;
     uint8_t *parity, *table, *header;
     uint64_t *sums; /* data, then parity */
 };
 
-static void parts_fini(struct frame_parts *p)
+static void job_fini(struct holofs *fs, struct job *p)
 {
-    free(p->parity);
+    big_put(fs, p->parity);
     free(p->table);
     free(p->header);
     free(p->sums);
 }
 
 /* Write the directory behind the content; the head is data from then on. */
-static void close_content(struct holofs *fs, struct head *h, struct frame_parts *p)
+static void close_content(struct holofs *fs, struct head *h, struct job *p)
 {
     uint64_t dir = (h->fill + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
     size_t n = h->cls == CLASS_DATA ? h->n_pieces : 0;
@@ -70,22 +73,30 @@ static void fill_header(struct holofs *fs, const struct head *h, struct containe
     c->table_blocks = chead_table_blocks_for(chead_positions(c));
 }
 
-static int compute_parity(struct holofs *fs, const struct head *h, struct frame_parts *p)
+/* Parity of all of them in one go: a GPU is worth its latency for large batches only. */
+static int compute_parity(struct holofs *fs, const struct job *job, unsigned n)
 {
-    const struct ecc_container c = { .layout = { .used = p->h.used, .D = p->h.D }, .stored = h->buf, .out = p->parity };
+    struct ecc_container c[SEAL_BATCH];
+    for (unsigned i = 0; i < n; i++) {
+        const struct job *j = &job[i];
+        c[i] = (struct ecc_container){ .layout = { j->h.used, j->h.D }, .stored = j->head->buf, .out = j->parity };
+        big_pin(fs, j->head->buf);
+        big_pin(fs, j->parity);
+        COUNT(fs, encode_bytes, (uint64_t)j->h.used * BLOCK_SIZE);
+        COUNT(fs, parity_bytes, (uint64_t)j->h.m * j->h.D * BLOCK_SIZE);
+    }
     uint64_t t0 = clock_mono_ns();
-    int e = fs->engine->containers(ECC_ENCODE, fs->code[h->r], BLOCK_SIZE, &c, 1);
+    int e = engine_run(fs, ECC_ENCODE, fs->code[job[0].h.r], c, n);
     uint64_t ns = clock_mono_ns() - t0;
-    COUNT(fs, encode_ops, 1);
+    COUNT(fs, encode_ops, n);
     COUNT(fs, encode_ns, ns);
-    COUNT(fs, encode_bytes, (uint64_t)p->h.used * BLOCK_SIZE);
-    COUNT(fs, parity_bytes, (uint64_t)p->h.m * p->h.D * BLOCK_SIZE);
     fs->count.last_encode_ns = ns;
     return e;
 }
 
-static void compute_tables(struct holofs *fs, const struct head *h, struct frame_parts *p)
+static void compute_tables(struct holofs *fs, struct job *p)
 {
+    const struct head *h = p->head;
     uint32_t n = chead_positions(&p->h);
     for (uint32_t x = 0; x < p->h.used; x++)
         p->sums[x] = h->summed[x] ? h->sums[x] : chead_block_sum(fs->sb.uuid, h->id, x, h->buf + (size_t)x * BLOCK_SIZE);
@@ -96,26 +107,21 @@ static void compute_tables(struct holofs *fs, const struct head *h, struct frame
     chead_encode(&p->h, p->header);
 }
 
-static int make_parts(struct holofs *fs, struct head *h, struct frame_parts *p)
+static int make_job(struct holofs *fs, struct head *h, struct job *p)
 {
-    *p = (struct frame_parts){ 0 };
+    p->head = h;
     close_content(fs, h, p);
     fill_header(fs, h, &p->h);
-    size_t parity = (size_t)p->h.m * p->h.D * BLOCK_SIZE;
-    p->parity = aligned_alloc(BLOCK_SIZE, parity);
+    p->parity = big_get(fs, (size_t)p->h.m * p->h.D * BLOCK_SIZE);
     p->table = aligned_alloc(BLOCK_SIZE, (size_t)p->h.table_blocks * BLOCK_SIZE);
     p->header = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
     p->sums = malloc(chead_positions(&p->h) * sizeof(*p->sums));
-    if (!p->parity || !p->table || !p->header || !p->sums)
-        return -ENOMEM;
-    int e = compute_parity(fs, h, p);
-    if (!e)
-        compute_tables(fs, h, p);
-    return e;
+    return p->parity && p->table && p->header && p->sums ? 0 : -ENOMEM;
 }
 
-static int write_file(struct holofs *fs, const struct head *h, const struct frame_parts *p)
+static int write_file(struct holofs *fs, const struct job *p)
 {
+    const struct head *h = p->head;
     char name[CONTAINER_NAME_MAX], dir[CONTAINER_NAME_MAX];
     struct bfile *f;
     container_name(h->id, name);
@@ -160,37 +166,55 @@ bool release_reserve(struct holofs *fs)
     return e == 0;
 }
 
-int seal_write(struct holofs *fs, struct head *h)
+/* Four attempts; the reserve is given up for the first that finds the disk full. */
+static int write_again(struct holofs *fs, const struct job *p)
 {
-    struct frame_parts p;
-    int e = make_parts(fs, h, &p);
-    for (int try = 0; !e && try < 4; try++) {
-        e = write_file(fs, h, &p);
+    int e = 0;
+    for (int try = 0; try < 4; try++) {
+        e = write_file(fs, p);
         if (e == -ENOSPC && release_reserve(fs))
-            e = write_file(fs, h, &p);
+            e = write_file(fs, p);
         if (!e)
-            break;
-        log_err("container %08x: %s (attempt %d)", h->id, holo_strerror(e), try + 1);
-        if (try < 3)
-            e = 0;
+            return 0;
+        log_err("container %08x: %s (attempt %d)", p->head->id, holo_strerror(e), try + 1);
     }
-    parts_fini(&p);
     return e;
 }
 
-/* The first head in the queue that can be written now (HEAD held). */
-static struct head *next_job(struct holofs *fs)
+int seal_write(struct holofs *fs, struct head *const *h, unsigned n, void (*done)(struct holofs *fs, struct head *h))
 {
-    for (struct head *h = fs->sealing; h; h = h->next) {
-        if (h->state == HEAD_SEALING && h->writers == 0)
-            return h;
+    struct job job[SEAL_BATCH] = { 0 };
+    int e = 0;
+    for (unsigned i = 0; i < n && !e; i++)
+        e = make_job(fs, h[i], &job[i]);
+    if (!e)
+        e = compute_parity(fs, job, n);
+    for (unsigned i = 0; i < n && !e; i++) {
+        compute_tables(fs, &job[i]);
+        e = write_again(fs, &job[i]);
+        if (!e && done)
+            done(fs, h[i]);
     }
-    return NULL;
+    for (unsigned i = 0; i < n; i++)
+        job_fini(fs, &job[i]);
+    return e;
 }
 
-/* The container is durable: reads go to the file, the buffer is free again (HEAD held). */
+/* The first heads in the queue that can be written now and have the first one's R (HEAD held). */
+static unsigned next_batch(struct holofs *fs, struct head *out[SEAL_BATCH])
+{
+    unsigned n = 0;
+    for (struct head *h = fs->sealing; h && n < SEAL_BATCH; h = h->next) {
+        if (h->state == HEAD_SEALING && h->writers == 0 && (n == 0 || h->r == out[0]->r))
+            out[n++] = h;
+    }
+    return n;
+}
+
+/* The container is durable: reads go to the file, the buffer is free again. */
 static void finish(struct holofs *fs, struct head *h)
 {
+    mutex_lock(&fs->head_lock);
     struct container_info info = { .id = h->id, .cls = h->cls, .state = CONTAINER_SEALED, .r = h->r, .used = h->used };
     ctab_set(fs, &info, UINT64_MAX, NULL);
     mutex_lock(&fs->ctab_lock);
@@ -202,6 +226,8 @@ static void finish(struct holofs *fs, struct head *h)
     fs->n_sealing--;
     fs->container_file_bytes += container_full_size(fs, h->r) - ((uint64_t)fs->sb.nmax - h->used) * BLOCK_SIZE;
     COUNT(fs, containers_sealed, 1);
+    pthread_cond_broadcast(&fs->head_cond);
+    mutex_unlock(&fs->head_lock);
 }
 
 void *sealer_main(void *arg)
@@ -209,10 +235,11 @@ void *sealer_main(void *arg)
     struct holofs *fs = arg;
     mutex_lock(&fs->head_lock);
     for (;;) {
-        struct head *h = next_job(fs);
-        if (!h && fs->sealer_stop)
+        struct head *batch[SEAL_BATCH];
+        unsigned n = next_batch(fs, batch);
+        if (!n && fs->sealer_stop)
             break;
-        if (!h || fs->failed) {
+        if (!n || fs->failed) {
             if (fs->sealer_stop)
                 break;
             mutex_wait(&fs->head_lock, &fs->head_cond);
@@ -220,13 +247,11 @@ void *sealer_main(void *arg)
         }
         mutex_unlock(&fs->head_lock);
         uint64_t t0 = clock_mono_ns();
-        int e = seal_write(fs, h);
-        hist_add(&fs->count.seal_ns, clock_mono_ns() - t0);
+        int e = seal_write(fs, batch, n, finish);
+        hist_add(&fs->count.seal_ns, (clock_mono_ns() - t0) / n);
         if (e)
             fs_fail(fs, e, "sealing a container");
         mutex_lock(&fs->head_lock);
-        if (!e)
-            finish(fs, h);
         pthread_cond_broadcast(&fs->head_cond);
     }
     mutex_unlock(&fs->head_lock);

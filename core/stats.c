@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/container.h"
+#include "core/engine.h"
 #include "core/head.h"
 #include "core/log.h"
 
@@ -123,14 +124,6 @@ static json_t *wave_ecc_metrics(struct holofs *fs)
     return o;
 }
 
-static json_t *gpu(void)
-{
-    struct cuda_status s;
-    cuda_status_get(&s);
-    return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I}", "present", s.present, "name", s.name, "why", s.why, "memory_bytes",
-                     (json_int_t)s.memory_bytes, "launches", (json_int_t)s.launches, "fallbacks", (json_int_t)s.fallbacks);
-}
-
 static json_t *ring(struct holofs *fs)
 {
     json_t *o = json_object();
@@ -221,16 +214,16 @@ int holofs_stats_json(struct holofs *fs, struct buf *out)
     json_object_set_new(o, "since_mount", json_pack("{s:I, s:I, s:I}", "repaired_blocks", (json_int_t)fs->count.repaired_blocks,
                                                     "remapped_blocks", (json_int_t)fs->count.remapped_blocks, "lost_blocks",
                                                     (json_int_t)fs->count.lost_blocks));
-    json_object_set_new(o, "engine", json_pack("{s:s, s:s}", "name", fs->engine->name, "why", fs->engine_why));
+    json_object_set_new(o, "engine", engine_json(fs));
     json_object_set_new(o, "containers", containers(fs, unsealed));
     json_object_set_new(o, "data", data(fs));
     json_object_set_new(o, "ring", ring(fs));
     json_object_set_new(o, "wave_ecc_metrics", wave_ecc_metrics(fs));
-    json_object_set_new(o, "gpu", gpu());
+    json_object_set_new(o, "gpu", gpu_json(fs));
     json_object_set_new(o, "damage", damage(fs));
     json_object_set_new(o, "remap", json_pack("{s:I, s:I, s:I}", "remaps", (json_int_t)rs.remaps, "spare_blocks", (json_int_t)rs.spare_blocks,
                                               "spare_used", (json_int_t)rs.spare_used));
-    json_object_set_new(o, "pools", json_pack("{s:I}", "scratch_allocated", (json_int_t)fs->scratch_made));
+    json_object_set_new(o, "pools", json_pack("{s:I, s:I}", "scratch_allocated", (json_int_t)fs->scratch_made, "big_bytes", (json_int_t)fs->big_bytes));
     json_object_set_new(o, "memory", memory(fs));
     json_object_set_new(o, "operations", operations(fs));
     char *text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * big.c: a list of anonymous mappings.
+ *
+ * BIG guards the list; a buffer in use is its user's, `pinned` too. Mapping and unmapping happen without the lock.
+ */
+#include "core/big.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+struct big {
+    struct big *next;
+    uint8_t *p;
+    size_t len;
+    bool used, pinned;
+};
+
+static size_t pages(size_t len)
+{
+    return (len + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
+}
+
+/* The smallest kept buffer that fits and is not much too large; it is in use then (BIG held). */
+static struct big *reuse(struct holofs *fs, size_t len)
+{
+    struct big *best = NULL;
+    for (struct big *b = fs->big; b; b = b->next) {
+        if (!b->used && b->len >= len && b->len - len <= len / 4 && (!best || b->len < best->len))
+            best = b;
+    }
+    if (best)
+        best->used = true;
+    return best;
+}
+
+static struct big *make(size_t len)
+{
+    struct big *b = calloc(1, sizeof(*b));
+    if (!b)
+        return NULL;
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) {
+        free(b);
+        return NULL;
+    }
+    *b = (struct big){ .p = p, .len = len, .used = true };
+    return b;
+}
+
+static void destroy(struct holofs *fs, struct big *b)
+{
+    if (b->pinned)
+        ecc_plan_unpin(fs->plan, b->p, b->len);
+    munmap(b->p, b->len);
+    free(b);
+}
+
+uint8_t *big_get(struct holofs *fs, size_t len)
+{
+    mutex_lock(&fs->big_lock);
+    struct big *b = reuse(fs, pages(len));
+    mutex_unlock(&fs->big_lock);
+    if (b)
+        return b->p;
+    b = make(pages(len));
+    if (!b)
+        return NULL;
+    mutex_lock(&fs->big_lock);
+    b->next = fs->big;
+    fs->big = b;
+    fs->big_bytes += b->len;
+    mutex_unlock(&fs->big_lock);
+    return b->p;
+}
+
+/* What is kept: two heads and their parity. */
+static size_t keep_bytes(const struct holofs *fs)
+{
+    return fs->stopping ? 0 : (size_t)fs->sb.nmax * BLOCK_SIZE * 5 / 2;
+}
+
+/* Take those that are not in use off the list, but for `keep` bytes of them (BIG held). */
+static struct big *take_idle(struct holofs *fs, size_t keep)
+{
+    struct big *taken = NULL;
+    for (struct big **at = &fs->big; *at;) {
+        struct big *b = *at;
+        if (b->used || b->len <= keep) {
+            keep -= b->used ? 0 : b->len;
+            at = &b->next;
+            continue;
+        }
+        *at = b->next;
+        b->next = taken;
+        taken = b;
+        fs->big_bytes -= b->len;
+    }
+    return taken;
+}
+
+static void destroy_all(struct holofs *fs, struct big *b)
+{
+    while (b) {
+        struct big *next = b->next;
+        destroy(fs, b);
+        b = next;
+    }
+}
+
+static struct big *find(struct holofs *fs, const uint8_t *p)
+{
+    struct big *b = fs->big;
+    while (b && b->p != p)
+        b = b->next;
+    return b;
+}
+
+void big_put(struct holofs *fs, uint8_t *p)
+{
+    if (!p)
+        return;
+    mutex_lock(&fs->big_lock);
+    find(fs, p)->used = false;
+    struct big *idle = take_idle(fs, keep_bytes(fs));
+    mutex_unlock(&fs->big_lock);
+    destroy_all(fs, idle);
+}
+
+void big_pin(struct holofs *fs, uint8_t *p)
+{
+    mutex_lock(&fs->big_lock);
+    struct big *b = find(fs, p);
+    mutex_unlock(&fs->big_lock);
+    if (!b->pinned)
+        b->pinned = ecc_plan_pin(fs->plan, b->p, b->len);
+}
+
+void big_trim(struct holofs *fs)
+{
+    mutex_lock(&fs->big_lock);
+    struct big *idle = take_idle(fs, 0);
+    mutex_unlock(&fs->big_lock);
+    destroy_all(fs, idle);
+}
+
+void big_fini(struct holofs *fs)
+{
+    struct big *all = fs->big;
+    fs->big = NULL;
+    destroy_all(fs, all);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * big.h: the large buffers: of heads, of parity, of a container that is being scrubbed.
+ *
+ * They are kept for use again, because their pages are there already and, where a GPU works, stay page-locked: that costs
+ * more than the work itself. A buffer comes with whatever it held.
+ */
+#ifndef HOLO_CORE_BIG_H
+#define HOLO_CORE_BIG_H
+
+#include "core/fs.h"
+
+/* At least len bytes, page-aligned, or NULL. HEAD may be held. */
+uint8_t *big_get(struct holofs *fs, size_t len);
+/* Give it back; NULL is nothing. A few are kept. HEAD may be held. */
+void big_put(struct holofs *fs, uint8_t *p);
+
+/* Let the GPU reach a buffer without a copy, if there is one in use. Takes milliseconds the first time; hold no lock. */
+void big_pin(struct holofs *fs, uint8_t *p);
+
+/* Free what is kept. */
+void big_trim(struct holofs *fs);
+
+/* All of them are given back: free everything. */
+void big_fini(struct holofs *fs);
+
+#endif
