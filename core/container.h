@@ -8,11 +8,14 @@
 #include "core/fs.h"
 #include "core/head.h"
 
+struct ctable; /* a block of a checksum table (cread.c) */
+
 /* The open file of a sealed container. */
 struct copen {
     struct bfile *f;
     struct container_header h;
-    _Atomic(uint8_t *) *table; /* table blocks read so far, h.table_blocks pointers */
+    _Atomic(struct ctable *) *table; /* table blocks read so far, h.table_blocks pointers */
+    bool cached;               /* by the table of containers: damage met here asks for a scrub */
     uint32_t refs;             /* CTAB; 1 is the table's own */
     struct piece *pieces;      /* the directory, for messages, once read; REPAIR */
     size_t n_pieces;
@@ -67,33 +70,59 @@ int container_read(struct holofs *fs, uint32_t id, uint64_t coff, size_t len, ui
 /* Checksum of one block as the table says (tags). */
 int container_block_sum(struct holofs *fs, uint32_t id, uint32_t position, uint64_t *sum);
 
-/* Is this the right block for stored position x? Either table copy may say so. 1, 0, or a negative code. */
+/*
+ * What the checksum table says of a block. UNSURE: nothing, both copies of its entry are lost. WRONG is certain while
+ * container_table_intact() is true of it; otherwise the entry itself may be wrong.
+ */
+enum block_verdict { BLOCK_WRONG = 0, BLOCK_RIGHT = 1, BLOCK_UNSURE = 2 };
+
+/* Is a block with this checksum the right one for stored position x? A verdict, or -ENOMEM. */
+int container_judge(struct holofs *fs, struct copen *o, uint32_t x, uint64_t sum);
+
+/* The same of the block itself. */
 int container_verify(struct holofs *fs, struct copen *o, uint32_t x, const uint8_t *block);
 
-/* Read one stored position raw, through the remap table. */
-int container_read_block(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block);
+/* Is the table block of stored position x right in one of its copies? */
+bool container_table_intact(struct holofs *fs, struct copen *o, uint32_t x);
+void ctable_free(struct ctable *c);
+
+/* Read one block of the file, through the remap table. */
+int container_read_file_block(struct holofs *fs, struct copen *o, uint32_t file_block, uint8_t *block);
+
+/* Read n stored positions from x on. What cannot be read becomes zeros and, unless it is NULL, is marked in unreadable. */
+void container_read_positions(struct holofs *fs, struct copen *o, uint32_t x, uint32_t n, uint8_t *out, bool *unreadable);
 
 /*
- * Rebuild stored position x from its stripe into block, heal it and every other bad block of the stripe.
- * Returns 0, -HOLO_EPARITY or -HOLO_ESUM when it cannot be rebuilt (told, counted). One at a time.
+ * Rebuild stored position x from its stripe into block, heal it and every other block of the stripe that could be made
+ * right. Returns 0, -HOLO_EPARITY when this one could not (told, counted), -ENOMEM. One at a time.
  */
 int repair_position(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w);
 
 /* "/path" of an inode for messages, from the index; "inode N" when there is none. */
 void path_for_message(struct holofs *fs, uint64_t ino, char *out, size_t cap);
 
-/* Is the table block of stored position x intact in either copy? */
-bool container_table_readable(struct holofs *fs, struct copen *o, uint32_t x);
+/* Memory for repairs, made once and kept (REPAIR held): the decoder and REPAIR_BLOCKS blocks. */
+enum { REPAIR_BLOCKS = 1024 };
+int repair_pool(struct holofs *fs);
+void repair_pool_fini(struct holofs *fs);
 
 /* One block of a container file and what belongs there. */
 struct heal {
     uint32_t file_block;
+    bool healed;
     const uint8_t *block;
 };
-/* Write, sync and read back n blocks; those the medium does not keep are remapped. 0, or what remapping failed with. */
-int container_heal_blocks(struct holofs *fs, uint32_t id, const struct heal *heal, unsigned n);
+/*
+ * Write n blocks, sync once, read back; those the medium does not keep are remapped (REPAIR held). Blocks that follow each
+ * other in the file are written together if they do so in h. Returns how many are healed now, counted as repaired.
+ */
+unsigned container_heal_blocks(struct holofs *fs, uint32_t id, struct heal *h, unsigned n);
+
+/* Tell of n blocks of one container from position x on, "repaired" or "lost"; whose they are is looked up unless w says it. */
+void tell_damage(struct holofs *fs, struct copen *o, uint32_t x, uint32_t n, const struct whose *w, const char *event);
 
 /* "repaired" or "lost": one event for each container and file in a row, with a count that grows. */
-void event_damage(struct holofs *fs, const char *event, uint32_t container, const char *what, uint64_t ino, const char *path, uint64_t off);
+void event_damage(struct holofs *fs, const char *event, uint32_t container, const char *what, uint64_t ino, const char *path, uint64_t off,
+                  uint64_t blocks);
 
 #endif

@@ -7,119 +7,167 @@
 #include "core/container.h"
 #include "core/scrub.h"
 
-int container_read_block(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block)
+int container_read_file_block(struct holofs *fs, struct copen *o, uint32_t fb, uint8_t *block)
 {
-    uint32_t fb = chead_file_block(&o->h, x);
     if (remap_lookup(fs->remap, o->h.id, fb))
         return remap_read(fs->remap, o->h.id, fb, block);
     return o->f->ops->pread(o->f, block, BLOCK_SIZE, (uint64_t)fb * BLOCK_SIZE);
 }
 
-static int load_table(struct holofs *fs, struct copen *o, uint32_t t, unsigned copy, uint8_t *block)
+/* ---- the checksum table ---- */
+
+/*
+ * A block of the checksum table, kept with the open container. If neither copy is right as a whole, both are kept as they
+ * were read, for their single entries.
+ */
+struct ctable {
+    bool intact; /* a is right */
+    uint8_t *a;  /* NULL: neither copy could be read */
+    uint8_t *b;  /* NULL: a is all there is */
+};
+
+/* Entries of damaged copies that differ in more bytes than that are no copies of each other. */
+enum { ENTRY_FLIPS_MAX = 4 };
+
+void ctable_free(struct ctable *c)
 {
-    uint32_t fb = chead_table_block(&o->h, copy, t);
-    int e = remap_lookup(fs->remap, o->h.id, fb) ? remap_read(fs->remap, o->h.id, fb, block)
-                                                 : o->f->ops->pread(o->f, block, BLOCK_SIZE, (uint64_t)fb * BLOCK_SIZE);
-    if (e)
-        return e;
-    return ctable_intact(fs->sb.uuid, o->h.id, t, block) ? 0 : -HOLO_ESUM;
+    if (!c)
+        return;
+    free(c->a);
+    free(c->b);
+    free(c);
 }
 
-/* The table block for position x, read once and kept; -HOLO_ESUM or what the medium says if both copies are bad. */
-static int table_block(struct holofs *fs, struct copen *o, uint32_t x, const uint8_t **out)
+/* One copy of table block t in memory of its own: 0, -HOLO_ESUM (it is damaged), or why there is none. */
+static int load_copy(struct holofs *fs, struct copen *o, uint32_t t, unsigned copy, uint8_t **out)
 {
-    uint32_t t = x / TABLE_ENTRIES;
-    uint8_t *b = o->table[t];
-    if (b) {
-        *out = b;
-        return 0;
-    }
-    b = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
-    if (!b)
-        return -ENOMEM;
-    int e = load_table(fs, o, t, 0, b);
-    if (e) {
-        COUNT(fs, checksum_failures, 1);
-        scrub_queue(fs, o->h.id);
-        e = load_table(fs, o, t, 1, b);
-    }
+    uint8_t *b = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
+    int e = b ? container_read_file_block(fs, o, chead_table_block(&o->h, copy, t), b) : -ENOMEM;
     if (e) {
         free(b);
         return e;
     }
-    uint8_t *none = NULL;
-    if (!atomic_compare_exchange_strong(&o->table[t], &none, b)) {
-        free(b);
-        b = none;
-    }
     *out = b;
+    return ctable_intact(fs->sb.uuid, o->h.id, t, b) ? 0 : -HOLO_ESUM;
+}
+
+static int load_table(struct holofs *fs, struct copen *o, uint32_t t, struct ctable *c)
+{
+    int e = load_copy(fs, o, t, 0, &c->a);
+    if (e && e != -ENOMEM) {
+        COUNT(fs, checksum_failures, 1);
+        if (o->cached)
+            scrub_queue(fs, o->h.id);
+        e = load_copy(fs, o, t, 1, &c->b);
+        if (!e || !c->a) {
+            free(c->a);
+            c->a = c->b;
+            c->b = NULL;
+        }
+    }
+    c->intact = e == 0;
+    return e == -ENOMEM ? e : 0;
+}
+
+/* The table block for position x, read once and kept. */
+static int table_block(struct holofs *fs, struct copen *o, uint32_t x, const struct ctable **out)
+{
+    uint32_t t = x / TABLE_ENTRIES;
+    struct ctable *c = o->table[t], *none = NULL;
+    if (c) {
+        *out = c;
+        return 0;
+    }
+    c = calloc(1, sizeof(*c));
+    int e = c ? load_table(fs, o, t, c) : -ENOMEM;
+    if (e) {
+        ctable_free(c);
+        return e;
+    }
+    if (!atomic_compare_exchange_strong(&o->table[t], &none, c)) {
+        ctable_free(c);
+        c = none;
+    }
+    *out = c;
     return 0;
 }
 
-bool container_table_readable(struct holofs *fs, struct copen *o, uint32_t x)
+bool container_table_intact(struct holofs *fs, struct copen *o, uint32_t x)
 {
-    const uint8_t *table;
-    return table_block(fs, o, x, &table) == 0;
+    const struct ctable *c;
+    return table_block(fs, o, x, &c) == 0 && c->intact;
 }
 
-/* Both copies of a table block are damaged: ask their single entries. */
-static int verify_by_entries(struct holofs *fs, struct copen *o, uint32_t x, uint64_t sum)
+/*
+ * Two copies of an entry, of which some bytes were flipped: whatever the right one is, each byte of it is in one of them.
+ * Even of entries that differ in all bytes a wrong block would pass with a chance of 2^-56 only.
+ */
+static int judge_entries(uint64_t a, uint64_t b, uint64_t sum)
 {
-    uint8_t *b = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
-    if (!b)
-        return -ENOMEM;
-    int right = 0;
-    for (unsigned copy = 0; copy < 2 && !right; copy++) {
-        int e = load_table(fs, o, x / TABLE_ENTRIES, copy, b);
-        if (e == 0 || e == -HOLO_ESUM)
-            right = ctable_entry(b, x) == sum;
+    unsigned differ = 0;
+    bool right = true;
+    for (unsigned i = 0; i < 64; i += 8) {
+        uint8_t x = (uint8_t)(a >> i), y = (uint8_t)(b >> i), s = (uint8_t)(sum >> i);
+        differ += x != y;
+        right &= s == x || s == y;
     }
-    free(b);
-    return right;
+    return right ? BLOCK_RIGHT : differ > ENTRY_FLIPS_MAX ? BLOCK_UNSURE : BLOCK_WRONG;
+}
+
+int container_judge(struct holofs *fs, struct copen *o, uint32_t x, uint64_t sum)
+{
+    const struct ctable *c;
+    int e = table_block(fs, o, x, &c);
+    if (e)
+        return e;
+    if (!c->a)
+        return BLOCK_UNSURE;
+    uint64_t entry = ctable_entry(c->a, x);
+    return judge_entries(entry, c->b ? ctable_entry(c->b, x) : entry, sum);
 }
 
 int container_verify(struct holofs *fs, struct copen *o, uint32_t x, const uint8_t *block)
 {
-    const uint8_t *table;
-    uint64_t sum = chead_block_sum(fs->sb.uuid, o->h.id, x, block);
-    int e = table_block(fs, o, x, &table);
-    if (e == -ENOMEM)
-        return e;
-    if (e)
-        return verify_by_entries(fs, o, x, sum);
-    return ctable_entry(table, x) == sum;
+    return container_judge(fs, o, x, chead_block_sum(fs->sb.uuid, o->h.id, x, block));
 }
 
 int container_block_sum(struct holofs *fs, uint32_t id, uint32_t position, uint64_t *sum)
 {
     struct copen *o;
-    const uint8_t *table;
+    const struct ctable *c;
     int e = copen_get(fs, id, &o);
     if (e)
         return e;
-    e = position < chead_positions(&o->h) ? table_block(fs, o, position, &table) : -HOLO_ECORRUPT;
-    if (!e)
-        *sum = ctable_entry(table, position);
+    e = position < chead_positions(&o->h) ? table_block(fs, o, position, &c) : -HOLO_ECORRUPT;
+    if (!e && c->intact)
+        *sum = ctable_entry(c->a, position);
+    else if (!e)
+        e = -HOLO_ESUM;
     copen_put(fs, o);
     return e;
 }
 
-/* Read n positions from x on; blocks the medium refuses are left as they are and found bad below. */
-static void read_positions(struct holofs *fs, struct copen *o, uint32_t x, uint32_t n, uint8_t *out)
+/* ---- content ---- */
+
+void container_read_positions(struct holofs *fs, struct copen *o, uint32_t x, uint32_t n, uint8_t *out, bool *unreadable)
 {
     uint32_t fb = chead_file_block(&o->h, x);
     struct remap_stats rs;
     int e = o->f->ops->pread(o->f, out, (size_t)n * BLOCK_SIZE, (uint64_t)fb * BLOCK_SIZE);
     remap_stats(fs->remap, &rs);
+    for (uint32_t i = 0; i < n && unreadable; i++)
+        unreadable[i] = false;
     if (!e && rs.remaps == 0)
         return;
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *b = out + (size_t)i * BLOCK_SIZE;
         if (!e && !remap_lookup(fs->remap, o->h.id, fb + i))
             continue;
-        if (container_read_block(fs, o, x + i, b)) {
+        if (container_read_file_block(fs, o, fb + i, b)) {
             COUNT(fs, read_errors, 1);
             memset(b, 0, BLOCK_SIZE);
+            if (unreadable)
+                unreadable[i] = true;
         }
     }
 }
@@ -135,11 +183,11 @@ static int read_sealed(struct holofs *fs, uint32_t id, uint64_t coff, size_t len
         copen_put(fs, o);
         return -HOLO_ECORRUPT;
     }
-    read_positions(fs, o, first, n, blocks);
+    container_read_positions(fs, o, first, n, blocks, NULL);
     for (uint32_t i = 0; i < n && !e; i++) {
         uint8_t *b = blocks + (size_t)i * BLOCK_SIZE;
         int ok = container_verify(fs, o, first + i, b);
-        if (ok == 1)
+        if (ok == BLOCK_RIGHT)
             continue;
         e = ok < 0 ? ok : repair_position(fs, o, first + i, b, w);
     }

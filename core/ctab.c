@@ -83,7 +83,7 @@ int ctab_each(struct holofs *fs, int (*cb)(void *arg, uint32_t id), void *arg)
 void copen_free(struct copen *o)
 {
     for (uint32_t t = 0; o->table && t < o->h.table_blocks; t++)
-        free(o->table[t]);
+        ctable_free(o->table[t]);
     free(o->table);
     free(o->pieces);
     if (o->f)
@@ -254,6 +254,7 @@ int copen_get(struct holofs *fs, uint32_t id, struct copen **out)
     int e = copen_file(fs, id, false, &o, &bad);
     if (e)
         return e;
+    o->cached = true;
     *out = insert(fs, id, o);
     if (bad)
         scrub_queue(fs, id);

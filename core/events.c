@@ -85,13 +85,14 @@ static struct damage *same_as_last(struct event_log *e, const char *event, uint3
     return same ? d : NULL;
 }
 
-void event_damage(struct holofs *fs, const char *event, uint32_t container, const char *what, uint64_t ino, const char *path, uint64_t off)
+void event_damage(struct holofs *fs, const char *event, uint32_t container, const char *what, uint64_t ino, const char *path, uint64_t off,
+                  uint64_t blocks)
 {
     struct event_log *e = &fs->events;
     mutex_lock(&e->lock);
     struct damage *d = same_as_last(e, event, container, what, ino);
     if (d) {
-        d->blocks++;
+        d->blocks += blocks;
         d->off = off < d->off ? off : d->off;
         char *line = damage_line(event, container, what, ino, path, d->off, d->blocks);
         if (line) {
@@ -102,13 +103,13 @@ void event_damage(struct holofs *fs, const char *event, uint32_t container, cons
         return;
     }
     mutex_unlock(&e->lock);
-    char *line = damage_line(event, container, what, ino, path, off, 1);
+    char *line = damage_line(event, container, what, ino, path, off, blocks);
     if (!line)
         return;
     log_warn("%s", line);
     keep(e, line);
     mutex_lock(&e->lock);
-    e->last = (struct damage){ .event = event, .what = what, .container = container, .ino = ino, .off = off, .blocks = 1,
+    e->last = (struct damage){ .event = event, .what = what, .container = container, .ino = ino, .off = off, .blocks = blocks,
                                .slot = (e->next + EVENTS_KEPT - 1) % EVENTS_KEPT };
     mutex_unlock(&e->lock);
 }

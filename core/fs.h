@@ -59,7 +59,7 @@ struct counters_live {
     _Atomic uint64_t chunks_raw, chunks_zstd;
     _Atomic uint64_t checksum_failures, read_errors, repaired_blocks, lost_blocks, remapped_blocks, eio_reads;
     _Atomic uint64_t encode_ops, encode_bytes, parity_bytes, encode_ns, last_encode_ns;
-    _Atomic uint64_t decode_ops, decode_bytes, decode_ns, last_decode_ns, errors_detected, decode_success, decode_fail;
+    _Atomic uint64_t decode_ops, decode_bytes, decode_ns, last_decode_ns, errors_detected, corrected_bytes, decode_success, decode_fail;
     _Atomic uint64_t commits, commit_bytes, containers_sealed, containers_deleted, dumps, scrubs, scrubbed_blocks;
     _Atomic uint64_t table_blocks_repaired, headers_repaired, ring_blocks_repaired, super_copies_repaired;
     _Atomic uint64_t container_bytes_written;
@@ -210,7 +210,12 @@ struct holofs {
     struct container *lru_first, *lru_last; /* open files */
     _Atomic unsigned n_open;
     unsigned open_max;
+
+    /* repair: REPAIR; made by the first one and kept */
     struct mutex repair_lock;
+    struct ecc_decoder *decoder;
+    uint8_t *repair_blocks; /* REPAIR_BLOCKS */
+    uint8_t *repair_sums;   /* ECC_M_MAX blocks */
 
     /* inodes and names: CACHE (tables), NS (namespace) */
     struct mutex ns_lock, cache_lock;

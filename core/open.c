@@ -238,6 +238,7 @@ void fs_release(struct holofs *fs)
     ctab_fini(fs);
     cache_fini(fs);
     scratch_fini(fs);
+    repair_pool_fini(fs);
     if (fs->reader)
         meta_reader_close(fs->reader);
     if (fs->index)

@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * repair.c: rebuild bad blocks from their stripe, heal them on the medium, tell whose they were.
+ * repair.c: make a bad block right with its stripe (stripe.c), heal what was bad in it (heal.c), tell whose it was.
  *
- * One repair runs at a time (REPAIR): of several readers of the same bad place the first repairs, the others
- * find it good. Only bytes that their checksum confirms are ever returned or written; where both copies of the
- * table are damaged, parity that is left over confirms instead: first that the blocks without a checksum are good as
- * they are, then that they are good as rebuilt.
- *
- * Heal: write in place, sync, read back past the page cache; if the place does not keep them, remap.
+ * One repair runs at a time (REPAIR): of several readers of the same bad place the first repairs, the others find it good.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "core/container.h"
 #include "core/log.h"
 #include "core/scrub.h"
+#include "core/stripe.h"
 
 void path_for_message(struct holofs *fs, uint64_t ino, char *out, size_t cap)
 {
@@ -45,10 +40,8 @@ static void load_pieces(struct holofs *fs, struct copen *o)
         return;
     uint8_t *raw = aligned_alloc(BLOCK_SIZE, (size_t)n * BLOCK_SIZE);
     o->pieces = malloc(o->h.pieces * sizeof(*o->pieces));
-    for (uint32_t i = 0; raw && i < n; i++) {
-        if (container_read_block(fs, o, first + i, raw + (size_t)i * BLOCK_SIZE))
-            memset(raw + (size_t)i * BLOCK_SIZE, 0, BLOCK_SIZE);
-    }
+    if (raw)
+        container_read_positions(fs, o, first, n, raw, NULL);
     for (uint32_t i = 0; raw && o->pieces && i < o->h.pieces; i++)
         o->n_pieces += piece_decode(raw + (size_t)i * PIECE_BYTES, fs->sb.uuid, o->h.id, &o->pieces[o->n_pieces]);
     if (o->n_pieces)
@@ -83,213 +76,97 @@ static const char *kind_of(const struct copen *o, uint32_t x)
     return o->h.cls == CLASS_DATA ? "data" : "metadata";
 }
 
-static void tell(struct holofs *fs, struct copen *o, uint32_t x, const struct whose *w, const char *event)
+void tell_damage(struct holofs *fs, struct copen *o, uint32_t x, uint32_t n, const struct whose *w, const char *event)
 {
     char path[1024];
-    struct whose who = w ? *w : (struct whose){ 0 };
+    struct whose who = w ? *w : (struct whose){ 0 }, next = { 0 };
     if (who.ino == 0 && x < o->h.used)
         who.ino = owner(fs, o, x, &who.off);
-    path_for_message(fs, who.ino, path, sizeof(path));
-    event_damage(fs, event, o->h.id, kind_of(o, x), who.ino, path, who.off);
+    for (uint32_t i = 0, same = 1; i < n; i += same, same = 1, who = next) {
+        for (; i + same < n; same++) {
+            uint32_t y = x + i + same;
+            next = (struct whose){ 0 };
+            if (y < o->h.used)
+                next.ino = owner(fs, o, y, &next.off);
+            if (next.ino != who.ino || (y < o->h.used) != (x + i < o->h.used))
+                break;
+        }
+        path_for_message(fs, who.ino, path, sizeof(path));
+        event_damage(fs, event, o->h.id, kind_of(o, x + i), who.ino, path, who.off, same);
+    }
 }
 
-/* The blocks of one stripe, as read, and which of them are bad. */
-struct stripe {
-    uint8_t *mem;
-    uint8_t *block[ECC_N_MAX];
-    uint32_t pos[ECC_N_MAX];
-    unsigned erased[ECC_N_MAX], n_erased, n;
-    bool unsure[ECC_N_MAX]; /* erased, but only for want of a checksum */
-    uint32_t number;
-};
+int repair_pool(struct holofs *fs)
+{
+    int e = fs->decoder ? 0 : ecc_decoder_create(ECC_N_MAX, BLOCK_SIZE, &fs->decoder);
+    if (!e && !fs->repair_blocks)
+        fs->repair_blocks = aligned_alloc(BLOCK_SIZE, (size_t)REPAIR_BLOCKS * BLOCK_SIZE);
+    if (!e && !fs->repair_sums)
+        fs->repair_sums = aligned_alloc(BLOCK_SIZE, (size_t)ECC_M_MAX * BLOCK_SIZE);
+    return e ? e : fs->repair_blocks && fs->repair_sums ? 0 : -ENOMEM;
+}
+
+void repair_pool_fini(struct holofs *fs)
+{
+    ecc_decoder_destroy(fs->decoder);
+    free(fs->repair_blocks);
+    free(fs->repair_sums);
+}
 
 static int read_stripe(struct holofs *fs, struct copen *o, uint32_t x, struct stripe *s)
 {
-    struct ecc_layout l = { .used = o->h.used, .D = o->h.D };
-    unsigned member;
-    ecc_layout_locate(&l, o->h.k, x, &s->number, &member);
-    s->n = o->h.k + o->h.m;
-    s->n_erased = 0;
-    s->mem = aligned_alloc(BLOCK_SIZE, (size_t)s->n * BLOCK_SIZE);
-    if (!s->mem)
-        return -ENOMEM;
-    for (unsigned i = 0; i < s->n; i++) {
-        s->pos[i] = ecc_layout_position(&l, o->h.k, s->number, i);
-        s->block[i] = s->pos[i] == UINT32_MAX ? NULL : s->mem + (size_t)i * BLOCK_SIZE;
+    int e = repair_pool(fs);
+    if (e)
+        return e;
+    stripe_place(o, x % o->h.D, fs->repair_blocks, BLOCK_SIZE, s);
+    for (unsigned i = 0; i < s->n && !e; i++) {
+        bool unreadable;
         if (!s->block[i])
             continue;
-        int e = container_read_block(fs, o, s->pos[i], s->block[i]);
-        int ok = e ? 0 : container_verify(fs, o, s->pos[i], s->block[i]);
-        if (ok < 0)
-            return ok;
-        if (e)
-            COUNT(fs, read_errors, 1);
-        else if (!ok)
-            COUNT(fs, checksum_failures, 1);
-        s->unsure[i] = !e && !ok && !container_table_readable(fs, o, s->pos[i]);
-        if (!ok)
-            s->erased[s->n_erased++] = i;
+        container_read_positions(fs, o, s->pos[i], 1, s->block[i], &unreadable);
+        e = stripe_judge(fs, o, s, i, !unreadable);
     }
-    return 0;
-}
-
-/* Is every rebuilt block right? */
-static bool confirmed(struct holofs *fs, struct copen *o, const struct ecc_code *code, const struct stripe *s)
-{
-    bool all = true;
-    for (unsigned i = 0; i < s->n_erased; i++)
-        all &= container_verify(fs, o, s->pos[s->erased[i]], s->block[s->erased[i]]) == 1;
-    if (all || s->n_erased >= o->h.m)
-        return all;
-    for (unsigned i = 0; i < s->n_erased; i++) {
-        if (container_table_readable(fs, o, s->pos[s->erased[i]]))
-            return false;
-    }
-    uint8_t *scratch = aligned_alloc(BLOCK_SIZE, (size_t)o->h.m * BLOCK_SIZE);
-    all = scratch && ecc_parity_agrees(fs->engine, code, (const uint8_t *const *)s->block, scratch, BLOCK_SIZE);
-    free(scratch);
-    return all;
-}
-
-static bool all_zero(const struct stripe *s)
-{
-    for (unsigned i = 0; i < s->n; i++) {
-        const uint8_t *b = s->block[i];
-        if (b && (b[0] || memcmp(b, b + 1, BLOCK_SIZE - 1) != 0))
-            return false;
-    }
-    return true;
-}
-
-/*
- * Take the blocks without a checksum as they are and rebuild only the others. True if the parity that is left over
- * agrees; then no block is unsure any more. Zeros agree with each other: a wiped stripe confirms nothing.
- */
-static bool rebuild_trusting(struct holofs *fs, struct copen *o, const struct ecc_code *code, struct stripe *s)
-{
-    unsigned bad[ECC_N_MAX], n = 0;
-    for (unsigned i = 0; i < s->n_erased; i++) {
-        if (!s->unsure[s->erased[i]])
-            bad[n++] = s->erased[i];
-    }
-    if (n == s->n_erased || n >= o->h.m || all_zero(s))
-        return false;
-    if (n && ecc_rebuild(fs->engine, code, s->block, bad, n, BLOCK_SIZE))
-        return false;
-    uint8_t *scratch = aligned_alloc(BLOCK_SIZE, (size_t)o->h.m * BLOCK_SIZE);
-    bool agrees = scratch && ecc_parity_agrees(fs->engine, code, (const uint8_t *const *)s->block, scratch, BLOCK_SIZE);
-    free(scratch);
-    if (!agrees)
-        return false;
-    memcpy(s->erased, bad, n * sizeof(*bad));
-    s->n_erased = n;
-    return true;
-}
-
-static int rebuild(struct holofs *fs, struct copen *o, struct stripe *s)
-{
-    struct ecc_code *own = NULL;
-    const struct ecc_code *code = fs->code[o->h.r];
-    if (o->h.k != fs->sb.k || o->h.seed_base != fs->sb.seed_base) {
-        int e = ecc_code_create(o->h.k, o->h.m, o->h.seed_base, &own);
-        if (e)
-            return e;
-        code = own;
-    }
-    uint64_t t0 = clock_mono_ns();
-    int e = 0;
-    if (!rebuild_trusting(fs, o, code, s)) {
-        e = ecc_rebuild(fs->engine, code, s->block, s->erased, s->n_erased, BLOCK_SIZE);
-        if (!e && !confirmed(fs, o, code, s))
-            e = -HOLO_ESUM;
-    }
-    uint64_t ns = clock_mono_ns() - t0;
-    ecc_code_destroy(own);
-    COUNT(fs, decode_ops, 1);
-    COUNT(fs, decode_bytes, (uint64_t)o->h.k * BLOCK_SIZE);
-    COUNT(fs, decode_ns, ns);
-    fs->count.last_decode_ns = ns;
-    COUNT(fs, errors_detected, s->n_erased);
-    if (e)
-        COUNT(fs, decode_fail, 1);
-    else
-        COUNT(fs, decode_success, 1);
     return e;
 }
 
-int container_heal_blocks(struct holofs *fs, uint32_t id, const struct heal *heal, unsigned n)
+static void tell_and_heal(struct holofs *fs, struct copen *o, const struct stripe *s, uint32_t x, const struct whose *w)
 {
-    char name[CONTAINER_NAME_MAX];
-    struct bfile *f = NULL, *direct = NULL;
-    container_name(id, name);
-    uint8_t *back = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
-    int e = fs->backing->ops->open(fs->backing, name, BACKING_WRITE, &f);
-    for (unsigned i = 0; i < n && f; i++) {
-        int w = bfile_pwrite(f, heal[i].block, BLOCK_SIZE, (uint64_t)heal[i].file_block * BLOCK_SIZE);
-        e = e ? e : w;
-    }
-    if (f && f->ops->datasync(f))
-        e = -EIO;
-    if (f)
-        f->ops->close(f);
-    int ed = fs->backing->ops->open(fs->backing, name, BACKING_READ | BACKING_DIRECT, &direct);
-    int result = 0;
-    for (unsigned i = 0; i < n; i++) {
-        bool kept = !ed && back && !direct->ops->pread(direct, back, BLOCK_SIZE, (uint64_t)heal[i].file_block * BLOCK_SIZE) &&
-                    memcmp(back, heal[i].block, BLOCK_SIZE) == 0;
-        if (kept && !e)
+    struct heal heal[ECC_N_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->n; i++) {
+        if (!s->changed[i])
             continue;
-        int r = remap_add(fs->remap, id, heal[i].file_block, heal[i].block);
-        if (r == 0) {
-            COUNT(fs, remapped_blocks, 1);
-            event_add(fs, "remapped", "s:i, s:i", "container", (int)id, "file_block", (int)heal[i].file_block);
-        }
-        result = r ? r : result;
+        tell_damage(fs, o, s->pos[i], 1, s->pos[i] == x ? w : NULL, "repaired");
+        heal[n++] = (struct heal){ .file_block = chead_file_block(&o->h, s->pos[i]), .block = s->block[i] };
     }
-    if (direct)
-        direct->ops->close(direct);
-    free(back);
-    return result;
-}
-
-static void heal_stripe(struct holofs *fs, struct copen *o, const struct stripe *s)
-{
-    struct heal heal[ECC_M_MAX];
-    if (s->n_erased == 0)
-        return;
-    for (unsigned i = 0; i < s->n_erased; i++)
-        heal[i] = (struct heal){ chead_file_block(&o->h, s->pos[s->erased[i]]), s->block[s->erased[i]] };
-    int e = container_heal_blocks(fs, o->h.id, heal, s->n_erased);
-    if (e)
-        event_add(fs, "heal_failed", "s:i, s:s", "container", (int)o->h.id, "error", holo_strerror(e));
-    COUNT(fs, repaired_blocks, e ? 0 : s->n_erased);
+    if (n && !fs->read_only)
+        container_heal_blocks(fs, o->h.id, heal, n);
 }
 
 static int repair_locked(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w)
 {
-    struct stripe s = { 0 };
-    int e = container_read_block(fs, o, x, block);
-    if (!e && container_verify(fs, o, x, block) == 1)
+    struct stripe s;
+    bool unreadable, found = false;
+    container_read_positions(fs, o, x, 1, block, &unreadable);
+    if (!unreadable && container_verify(fs, o, x, block) == BLOCK_RIGHT)
         return 0;
-    e = read_stripe(fs, o, x, &s);
+    int e = read_stripe(fs, o, x, &s);
     if (!e)
-        e = rebuild(fs, o, &s);
-    if (e) {
-        COUNT(fs, lost_blocks, 1);
-        tell(fs, o, x, w, "lost");
-        free(s.mem);
+        e = stripe_decode(fs, o, &s);
+    if (e && e != -HOLO_EPARITY)
         return e;
-    }
     for (unsigned i = 0; i < s.n; i++) {
-        if (s.block[i] && s.pos[i] == x)
+        if (s.block[i] && s.pos[i] == x && s.state[i] == ECC_RIGHT) {
             memcpy(block, s.block[i], BLOCK_SIZE);
+            found = true;
+        }
     }
-    for (unsigned i = 0; i < s.n_erased; i++)
-        tell(fs, o, s.pos[s.erased[i]], s.pos[s.erased[i]] == x ? w : NULL, "repaired");
-    if (!fs->read_only)
-        heal_stripe(fs, o, &s);
-    free(s.mem);
-    return 0;
+    tell_and_heal(fs, o, &s, x, w);
+    if (found)
+        return 0;
+    COUNT(fs, lost_blocks, 1);
+    tell_damage(fs, o, x, 1, w, "lost");
+    return e;
 }
 
 int repair_position(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w)

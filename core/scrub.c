@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* scrub.c: verify whole containers, on demand or because damage was met in them. */
+/*
+ * scrub.c: verify whole containers, on demand or because damage was met in them, and heal what is bad.
+ *
+ * One look at everything in the order of the file; then the stripes in which something was wrong, neighbours together, so
+ * that a container full of flipped bytes costs few large reads, writes and syncs; then tables and headers.
+ */
 #include "core/scrub.h"
 
 #include <jansson.h>
@@ -10,138 +15,277 @@
 #include "base/err.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/stripe.h"
 
-enum { RUN_BLOCKS = 256 };
+enum { RUN_BLOCKS = 256, BAND_STRIPES = 32 };
+
+/* What became of a stored position. */
+enum fate {
+    FATE_UNKNOWN,  /* not looked at, or unsure */
+    FATE_RIGHT,
+    FATE_REPAIRED, /* was wrong, is right on the medium or on a spare */
+    FATE_BAD,      /* is wrong; right bytes are known, but were not written, or nothing kept them */
+    FATE_LOST,
+};
 
 struct job {
     struct holofs *fs;
     struct copen *o;
     bool heal;
-    uint8_t *buf; /* RUN_BLOCKS blocks */
     struct verify_result *out;
+    uint8_t *buf;           /* RUN_BLOCKS blocks */
+    uint64_t *sum;          /* of each stored position whose fate is RIGHT or REPAIRED */
+    uint8_t *fate;          /* of each stored position */
+    bool *dirty;            /* D stripes: something in it is not known to be right */
+    struct heal *blocks;    /* REPAIR_BLOCKS */
+    struct stripe *stripes; /* BAND_STRIPES */
 };
 
-static int heal_one(struct job *j, uint32_t file_block, const uint8_t *block, const char *what)
+/* Count n blocks as bad, and heal them together. */
+static void heal_together(struct job *j, struct heal *h, unsigned n)
 {
-    j->out->bad++;
-    if (!j->heal)
-        return 0;
-    struct heal h = { file_block, block };
-    int e = container_heal_blocks(j->fs, j->o->h.id, &h, 1);
-    if (!e) {
-        j->out->repaired++;
-        COUNT(j->fs, repaired_blocks, 1);
-        event_damage(j->fs, "repaired", j->o->h.id, what, 0, "?", 0);
+    j->out->bad += n;
+    if (j->heal && n) {
+        mutex_lock(&j->fs->repair_lock);
+        j->out->repaired += container_heal_blocks(j->fs, j->o->h.id, h, n);
+        mutex_unlock(&j->fs->repair_lock);
     }
-    return 0;
 }
 
-static bool read_file_block(struct job *j, uint32_t fb, uint8_t *block)
-{
-    int e = remap_lookup(j->fs->remap, j->o->h.id, fb) ? remap_read(j->fs->remap, j->o->h.id, fb, block)
-                                                       : j->o->f->ops->pread(j->o->f, block, BLOCK_SIZE, (uint64_t)fb * BLOCK_SIZE);
-    j->out->blocks++;
-    return e == 0;
-}
-
-static int scrub_headers(struct job *j)
+static void scrub_headers(struct job *j)
 {
     uint8_t *want = j->buf, *got = j->buf + BLOCK_SIZE;
-    chead_encode(&j->o->h, want);
     const uint32_t place[2] = { 0, chead_file_blocks(&j->o->h) - 1 };
+    unsigned n = 0;
+    chead_encode(&j->o->h, want);
     for (int c = 0; c < 2; c++) {
-        if (read_file_block(j, place[c], got) && memcmp(got, want, BLOCK_SIZE) == 0)
-            continue;
-        COUNT(j->fs, headers_repaired, j->heal);
-        heal_one(j, place[c], want, "header");
+        j->out->blocks++;
+        if (container_read_file_block(j->fs, j->o, place[c], got) || memcmp(got, want, BLOCK_SIZE) != 0)
+            j->blocks[n++] = (struct heal){ .file_block = place[c], .block = want };
     }
-    return 0;
+    heal_together(j, j->blocks, n);
+    for (unsigned i = 0; i < n && j->heal; i++) {
+        COUNT(j->fs, headers_repaired, j->blocks[i].healed);
+        event_damage(j->fs, "repaired", j->o->h.id, "header", 0, "?", 0, 1);
+    }
 }
 
-/* Both copies of table block t are bad: take the checksums of blocks that an entry or their stripe confirms. */
-static int rebuild_table(struct job *j, uint32_t t, uint8_t *table)
-{
-    uint64_t sums[TABLE_ENTRIES];
-    uint32_t first = t * TABLE_ENTRIES, n = chead_positions(&j->o->h);
-    uint8_t *block = j->buf + 2 * BLOCK_SIZE;
-    for (uint32_t x = first; x < n && x < first + TABLE_ENTRIES; x++) {
-        int e = container_read_block(j->fs, j->o, x, block);
-        if (e || container_verify(j->fs, j->o, x, block) != 1)
-            e = j->heal ? repair_position(j->fs, j->o, x, block, NULL) : -HOLO_ESUM;
-        if (e)
-            return e;
-        sums[x - first] = chead_block_sum(j->fs->sb.uuid, j->o->h.id, x, block);
-    }
-    uint64_t *all = calloc(n, sizeof(*all));
-    if (!all)
-        return -ENOMEM;
-    for (uint32_t x = first; x < n && x < first + TABLE_ENTRIES; x++)
-        all[x] = sums[x - first];
-    ctable_encode(j->fs->sb.uuid, j->o->h.id, t, all, n, table);
-    free(all);
-    return 0;
-}
+/* ---- data and parity ---- */
 
-static int scrub_table(struct job *j, uint32_t t)
-{
-    uint8_t *copy[2] = { j->buf, j->buf + BLOCK_SIZE };
-    bool ok[2];
-    for (unsigned c = 0; c < 2; c++)
-        ok[c] = read_file_block(j, chead_table_block(&j->o->h, c, t), copy[c]) && ctable_intact(j->fs->sb.uuid, j->o->h.id, t, copy[c]);
-    if (ok[0] && ok[1])
-        return 0;
-    const uint8_t *right = ok[0] ? copy[0] : copy[1];
-    if (!ok[0] && !ok[1]) {
-        if (rebuild_table(j, t, copy[0])) {
-            j->out->bad += 2;
-            j->out->lost += 2;
-            return 0;
-        }
-        right = copy[0];
-    }
-    for (unsigned c = 0; c < 2; c++) {
-        if (ok[c])
-            continue;
-        COUNT(j->fs, table_blocks_repaired, j->heal);
-        heal_one(j, chead_table_block(&j->o->h, c, t), right, "table");
-    }
-    return 0;
-}
-
-static int scrub_position(struct job *j, uint32_t x, uint8_t *block, bool readable)
-{
-    int ok = readable ? container_verify(j->fs, j->o, x, block) : 0;
-    if (ok != 0)
-        return ok < 0 ? ok : 0;
-    j->out->bad++;
-    if (!j->heal)
-        return 0;
-    int e = repair_position(j->fs, j->o, x, block, NULL);
-    if (e)
-        j->out->lost++;
-    else
-        j->out->repaired++;
-    return 0;
-}
-
-static int scrub_positions(struct job *j)
+/* Read everything in the order of the file, and note the stripes that need a closer look. */
+static int look_at_positions(struct job *j)
 {
     uint32_t n = chead_positions(&j->o->h);
     for (uint32_t x = 0; x < n; x += RUN_BLOCKS) {
+        bool unreadable[RUN_BLOCKS];
         uint32_t run = n - x < RUN_BLOCKS ? n - x : RUN_BLOCKS;
-        struct bfile *f = j->o->f;
-        bool whole = f->ops->pread(f, j->buf, (size_t)run * BLOCK_SIZE, (uint64_t)chead_file_block(&j->o->h, x) * BLOCK_SIZE) == 0;
+        container_read_positions(j->fs, j->o, x, run, j->buf, unreadable);
         j->out->blocks += run;
         for (uint32_t i = 0; i < run; i++) {
-            uint8_t *b = j->buf + (size_t)i * BLOCK_SIZE;
-            bool remapped = remap_lookup(j->fs->remap, j->o->h.id, chead_file_block(&j->o->h, x + i));
-            bool readable = whole && !remapped ? true : container_read_block(j->fs, j->o, x + i, b) == 0;
-            int e = scrub_position(j, x + i, b, readable);
-            if (e)
-                return e;
+            j->sum[x + i] = chead_block_sum(j->fs->sb.uuid, j->o->h.id, x + i, j->buf + (size_t)i * BLOCK_SIZE);
+            int verdict = unreadable[i] ? BLOCK_WRONG : container_judge(j->fs, j->o, x + i, j->sum[x + i]);
+            if (verdict < 0)
+                return verdict;
+            j->fate[x + i] = verdict == BLOCK_RIGHT ? FATE_RIGHT : FATE_UNKNOWN;
+            j->dirty[(x + i) % j->o->h.D] |= verdict != BLOCK_RIGHT;
         }
     }
     return 0;
+}
+
+/* Stripes first … first + count: their members are neighbours in the file and in memory. */
+struct band {
+    uint32_t first, count;
+};
+
+/* Member i of all stripes of a band: as few reads as possible. */
+static int read_members(struct job *j, const struct band *b, unsigned i)
+{
+    struct stripe *s = j->stripes;
+    bool unreadable[BAND_STRIPES];
+    int e = 0;
+    for (uint32_t t = 0, run = 1; t < b->count && !e; t += run, run = 1) {
+        if (!s[t].block[i])
+            continue;
+        while (t + run < b->count && s[t + run].block[i] && s[t + run].pos[i] == s[t].pos[i] + run)
+            run++;
+        container_read_positions(j->fs, j->o, s[t].pos[i], run, s[t].block[i], unreadable);
+        for (uint32_t k = 0; k < run && !e; k++)
+            e = stripe_judge(j->fs, j->o, &s[t + k], i, !unreadable[k]);
+    }
+    return e;
+}
+
+static int read_band(struct job *j, const struct band *b)
+{
+    int e = repair_pool(j->fs);
+    for (uint32_t t = 0; t < b->count && !e; t++)
+        stripe_place(j->o, b->first + t, j->fs->repair_blocks + (size_t)t * BLOCK_SIZE, (size_t)b->count * BLOCK_SIZE, &j->stripes[t]);
+    for (unsigned i = 0; i < j->o->h.k + j->o->h.m && !e; i++)
+        e = read_members(j, b, i);
+    return e;
+}
+
+/* The blocks of a decoded band that have to be written, member by member, so that neighbours follow each other. */
+static unsigned gather_changes(struct job *j, const struct band *b)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < j->o->h.k + j->o->h.m; i++) {
+        for (uint32_t t = 0; t < b->count; t++) {
+            const struct stripe *s = &j->stripes[t];
+            if (s->block[i] && s->changed[i])
+                j->blocks[n++] = (struct heal){ .file_block = chead_file_block(&j->o->h, s->pos[i]), .block = s->block[i] };
+        }
+    }
+    return n;
+}
+
+static void settle_fates(struct job *j, const struct band *b, unsigned n)
+{
+    for (uint32_t t = 0; t < b->count; t++) {
+        const struct stripe *s = &j->stripes[t];
+        for (unsigned i = 0; i < s->n; i++) {
+            if (!s->block[i])
+                continue;
+            j->sum[s->pos[i]] = s->sum[i];
+            j->fate[s->pos[i]] = s->state[i] != ECC_RIGHT ? FATE_LOST : s->changed[i] ? FATE_BAD : FATE_RIGHT;
+        }
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (j->blocks[i].healed)
+            j->fate[j->blocks[i].file_block - chead_file_block(&j->o->h, 0)] = FATE_REPAIRED;
+    }
+}
+
+/* Read again, decode, heal (REPAIR held): what a reader has repaired meanwhile is right now. */
+static int mend_band(struct job *j, const struct band *b)
+{
+    int e = read_band(j, b);
+    for (uint32_t t = 0; t < b->count && !e; t++) {
+        int d = stripe_decode(j->fs, j->o, &j->stripes[t]);
+        e = d == -HOLO_EPARITY ? 0 : d;
+    }
+    if (e)
+        return e;
+    unsigned n = gather_changes(j, b);
+    if (j->heal)
+        container_heal_blocks(j->fs, j->o->h.id, j->blocks, n);
+    settle_fates(j, b, n);
+    return 0;
+}
+
+/* Every dirty stripe, in bands of neighbours that fit the memory there is for repairs: a sync for each band. */
+static int mend_stripes(struct job *j)
+{
+    uint32_t most = REPAIR_BLOCKS / (j->o->h.k + j->o->h.m), D = j->o->h.D;
+    most = most < BAND_STRIPES ? most : BAND_STRIPES;
+    int e = 0;
+    for (struct band b = { 0, 1 }; b.first < D && !e; b.first += b.count, b.count = 1) {
+        if (!j->dirty[b.first])
+            continue;
+        while (b.count < most && b.first + b.count < D && j->dirty[b.first + b.count])
+            b.count++;
+        mutex_lock(&j->fs->repair_lock);
+        e = mend_band(j, &b);
+        mutex_unlock(&j->fs->repair_lock);
+    }
+    return e;
+}
+
+/* Count and tell, neighbours of one fate together. */
+static void tell_fates(struct job *j)
+{
+    uint32_t n = chead_positions(&j->o->h);
+    mutex_lock(&j->fs->repair_lock);
+    for (uint32_t x = 0, run = 1; x < n; x += run, run = 1) {
+        uint8_t fate = j->fate[x];
+        while (x + run < n && j->fate[x + run] == fate)
+            run++;
+        if (fate == FATE_RIGHT || fate == FATE_UNKNOWN)
+            continue;
+        j->out->bad += run;
+        j->out->repaired += fate == FATE_REPAIRED ? run : 0;
+        j->out->lost += fate == FATE_LOST ? run : 0;
+        if (fate == FATE_LOST)
+            COUNT(j->fs, lost_blocks, run);
+        if (fate == FATE_LOST || (fate == FATE_REPAIRED && j->heal))
+            tell_damage(j->fs, j->o, x, run, NULL, fate == FATE_LOST ? "lost" : "repaired");
+    }
+    mutex_unlock(&j->fs->repair_lock);
+}
+
+/* ---- checksum tables ---- */
+
+/* Table block t from the checksums of its blocks, if all of them are right now. */
+static bool rebuild_table(struct job *j, uint32_t t, uint8_t *block)
+{
+    uint32_t n = chead_positions(&j->o->h), first = t * TABLE_ENTRIES;
+    for (uint32_t x = first; x < n && x < first + TABLE_ENTRIES; x++) {
+        if (j->fate[x] == FATE_LOST || j->fate[x] == FATE_UNKNOWN)
+            return false;
+    }
+    ctable_encode(j->fs->sb.uuid, j->o->h.id, t, j->sum, n, block);
+    return true;
+}
+
+/* Look at both copies of table block t; what is to be written goes behind the n in j->blocks. Returns the new n. */
+static unsigned look_at_table(struct job *j, uint32_t t, uint8_t *right, unsigned n)
+{
+    uint8_t *got = j->buf;
+    bool ok[2];
+    for (unsigned c = 0; c < 2; c++) {
+        ok[c] = container_read_file_block(j->fs, j->o, chead_table_block(&j->o->h, c, t), got) == 0 &&
+                ctable_intact(j->fs->sb.uuid, j->o->h.id, t, got);
+        if (ok[c])
+            memcpy(right, got, BLOCK_SIZE);
+    }
+    j->out->blocks += 2;
+    if (!ok[0] && !ok[1] && !rebuild_table(j, t, right)) {
+        j->out->bad += 2;
+        return n;
+    }
+    for (unsigned c = 0; c < 2; c++) {
+        if (!ok[c])
+            j->blocks[n++] = (struct heal){ .file_block = chead_table_block(&j->o->h, c, t), .block = right };
+    }
+    return n;
+}
+
+static void scrub_tables(struct job *j)
+{
+    for (uint32_t t = 0; t < j->o->h.table_blocks;) {
+        unsigned n = 0;
+        for (unsigned i = 1; i < RUN_BLOCKS && t < j->o->h.table_blocks; i++, t++)
+            n = look_at_table(j, t, j->buf + (size_t)i * BLOCK_SIZE, n);
+        heal_together(j, j->blocks, n);
+        for (unsigned i = 0; i < n && j->heal; i++) {
+            COUNT(j->fs, table_blocks_repaired, j->blocks[i].healed);
+            event_damage(j->fs, "repaired", j->o->h.id, "table", 0, "?", 0, 1);
+        }
+    }
+}
+
+static int job_init(struct job *j)
+{
+    uint32_t n = chead_positions(&j->o->h);
+    j->buf = aligned_alloc(BLOCK_SIZE, (size_t)RUN_BLOCKS * BLOCK_SIZE);
+    j->sum = calloc(n, sizeof(*j->sum));
+    j->fate = calloc(n, sizeof(*j->fate));
+    j->dirty = calloc(j->o->h.D, sizeof(*j->dirty));
+    j->blocks = calloc(REPAIR_BLOCKS, sizeof(*j->blocks));
+    j->stripes = calloc(BAND_STRIPES, sizeof(*j->stripes));
+    return j->buf && j->sum && j->fate && j->dirty && j->blocks && j->stripes ? 0 : -ENOMEM;
+}
+
+static void job_fini(struct job *j)
+{
+    free(j->buf);
+    free(j->sum);
+    free(j->fate);
+    free(j->dirty);
+    free(j->blocks);
+    free(j->stripes);
+    copen_free(j->o);
 }
 
 int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_result *out)
@@ -152,14 +296,17 @@ int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_res
     int e = copen_file(fs, id, true, &j.o, &bad);
     if (e)
         return e == -HOLO_ESUM || e == -HOLO_EFORMAT || e == -HOLO_ETRUNC ? -HOLO_ELOST : e;
-    j.buf = aligned_alloc(BLOCK_SIZE, (size_t)RUN_BLOCKS * BLOCK_SIZE);
-    e = j.buf ? scrub_headers(&j) : -ENOMEM;
-    for (uint32_t t = 0; t < j.o->h.table_blocks && !e; t++)
-        e = scrub_table(&j, t);
+    e = job_init(&j);
     if (!e)
-        e = scrub_positions(&j);
-    free(j.buf);
-    copen_free(j.o);
+        e = look_at_positions(&j);
+    if (!e)
+        e = mend_stripes(&j);
+    if (!e) {
+        tell_fates(&j);
+        scrub_tables(&j); /* after the data, which tells what belongs there */
+        scrub_headers(&j);
+    }
+    job_fini(&j);
     COUNT(fs, scrubbed_blocks, out->blocks);
     return e;
 }

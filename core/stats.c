@@ -113,6 +113,7 @@ static json_t *wave_ecc_metrics(struct holofs *fs)
     put(o, "total_bytes_decoded", c->decode_bytes);
     put(o, "total_parity_bytes", c->parity_bytes);
     put(o, "errors_detected", c->errors_detected);
+    put(o, "corrected_bytes", c->corrected_bytes);
     put(o, "decode_success", c->decode_success);
     put(o, "decode_fail", c->decode_fail);
     json_object_set_new(o, "decode_success_rate_pct", json_real(c->decode_ops ? 100.0 * ratio(c->decode_success, c->decode_ops) : 100.0));
@@ -257,6 +258,7 @@ int holofs_metrics_text(struct holofs *fs, struct buf *out)
         { "checksum_failures_total", "Blocks that failed their checksum.", "counter", c->checksum_failures },
         { "encode_ops_total", "Parity computations.", "counter", c->encode_ops },
         { "decode_ops_total", "Rebuilds of a stripe.", "counter", c->decode_ops },
+        { "corrected_bytes_total", "Bytes that rebuilds of stripes found wrong or missing.", "counter", c->corrected_bytes },
         { "decode_fail_total", "Rebuilds that failed.", "counter", c->decode_fail },
         { "healthy", "1 if nothing is wrong.", "gauge", strcmp(health(fs), "healthy") == 0 },
     };

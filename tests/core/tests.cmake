@@ -1,6 +1,8 @@
 holo_test(core write core remap meta store cuda ecc base)
 holo_test(core rebuild core remap meta store cuda ecc base)
 holo_test(core damage core remap meta store cuda ecc base)
+holo_test(core flips core remap meta store cuda ecc base)
+target_link_libraries(test_core_flips PRIVATE m)
 holo_test(core model core remap meta store cuda ecc base)
 holo_test(core dir core remap meta store cuda ecc base)
 holo_test(core open core remap meta store cuda ecc base)
