@@ -22,7 +22,7 @@ part_decode() {
 part_fuzz() {
     local n jobs=${JOBS:-$(nproc)}
     n=$(grep -c '^holo_fuzz(' tests/fuzz/tests.cmake)
-    BUILD=build-fuzz JOBS=$jobs FUZZ_SECONDS=$((${SOAK_MINUTES:-60} * 60 * jobs / n)) bash tests/fuzz/run.sh
+    JOBS=$jobs FUZZ_SECONDS=$((${SOAK_MINUTES:-60} * 60 * jobs / n)) bash tests/fuzz/run.sh
 }
 
 part_mount() {

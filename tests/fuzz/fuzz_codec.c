@@ -36,7 +36,7 @@ static void round_trip(struct codec_ctx *ctx, struct fuzz_in *in, uint8_t flags,
 {
     uint32_t at = in_u16(in);
     size_t len = in->left, cap = flags & SHORT ? len : len + len / 2 + 1024;
-    uint8_t *src = fuzz_exact(in->p, len), *packed = malloc(cap + CANARY), *back = malloc(len + CANARY);
+    uint8_t *src = fuzz_exact(in->p, len), *packed = malloc(cap + CANARY), *back = malloc(len + 1 + CANARY);
     FUZZ_CHECK(packed && back);
     memset(packed, 0x5c, cap + CANARY);
     size_t n = codec_compress(ctx, level, src, len, packed, cap);
@@ -46,6 +46,7 @@ static void round_trip(struct codec_ctx *ctx, struct fuzz_in *in, uint8_t flags,
         uint8_t *exact = fuzz_exact(packed, n);
         FUZZ_CHECK(expand(ctx, exact, n, back, len) == 0 && memcmp(back, src, len) == 0);
         FUZZ_CHECK(expand(ctx, exact, n - 1, back, len) != 0);
+        FUZZ_CHECK(expand(ctx, exact, n, back, len + 1) != 0);
         if (len > 0)
             FUZZ_CHECK(expand(ctx, exact, n, back, len - 1) != 0);
         exact[at % n] ^= (uint8_t)(1 + at % 255);

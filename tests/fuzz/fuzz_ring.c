@@ -147,16 +147,23 @@ static void forge(struct fuzz_in *in, struct model *m, uint8_t *block, uint32_t 
     m->forged = true;
 }
 
+/* Any block, or the first one of a txg: 128 is the newest. */
+static uint32_t take_block(struct fuzz_in *in, const struct model *m)
+{
+    uint8_t v = in_u8(in);
+    return v < 128 || m->n == 0 ? v % BLOCKS : (uint32_t)(m->sent[m->n - 1 - (v - 128u) % m->n].lsn % BLOCKS);
+}
+
 static void damage(struct fuzz_in *in, struct model *m, enum step how)
 {
     unsigned copy = in_u8(in) % RING_COPIES;
-    uint32_t at = in_u8(in) % BLOCKS, from = at, off = 0;
+    uint32_t at = take_block(in, m), from = at, off = 0;
     uint8_t block[BLOCK_SIZE];
     struct bfile *f = journal(m, copy);
     if (how == STEP_FLIP && ++m->flips[at] > FLIPS)
         how = STEP_ZERO;
     if (how == STEP_MOVE)
-        from = in_u8(in) % BLOCKS;
+        from = take_block(in, m);
     FUZZ_CHECK(f->ops->pread(f, block, BLOCK_SIZE, (uint64_t)from * BLOCK_SIZE) == 0);
     if (how == STEP_FLIP) {
         off = in_below(in, BLOCK_SIZE);
@@ -211,8 +218,8 @@ static void expect_found_are_right(struct model *m, const struct ring_scan_resul
 }
 
 /*
- * What was acknowledged and is right in a copy is found, up to the last such txg: if the newest ones are lost in both
- * copies, what they said about the tail is lost as well, which only gives more.
+ * What was acknowledged and is right in a copy is found. What is not found is told, unless it is the newest: that looks
+ * like a crash.
  */
 static void expect_right_are_found(struct model *m, const struct ring_scan_result *s)
 {
@@ -223,6 +230,8 @@ static void expect_right_are_found(struct model *m, const struct ring_scan_resul
             found |= s->txgs[k].epoch == w->epoch && s->txgs[k].txg == w->txg;
         if (w->living && right_somewhere(m, w))
             FUZZ_CHECK(found);
+        if (w->living && !found && s->n > 0 && w->txg < s->txgs[s->n - 1].txg)
+            FUZZ_CHECK(s->lost_txgs > 0);
         m->sent[i].living = found;
     }
 }
@@ -300,18 +309,20 @@ size_t fuzz_seed(unsigned i, uint8_t *out, size_t cap)
         { STEP_MIRROR, STEP_FLIP, 0, 3, 1, 0, 7, STEP_RESTART },
         { STEP_MIRROR, STEP_ZERO, 1, 5, STEP_MOVE, 0, 2, 9 },
         { STEP_MIRROR, STEP_TAIL, 1, 0, STEP_MIRROR, STEP_RESTART, STEP_MIRROR, STEP_MIRROR },
+        { STEP_RESTART, STEP_APPEND, 9, 9, 0, STEP_MIRROR, STEP_ZERO, 0 },
         { STEP_FORGE, 0, 0, 48, 0, 1, 255, 255 },
         { STEP_FORGE, 1, 2, 32, 0, 1, 1, 0 },
     };
     if (i >= sizeof(damages) / sizeof(*damages) || cap < 256)
         return 0;
     size_t at = 0;
-    out[at++] = i >= 4 ? MAY_FORGE : 0;
+    out[at++] = i >= 5 ? MAY_FORGE : 0;
     for (unsigned n = 0; n <= i; n++) {
         memcpy(out + at, go_on, sizeof(go_on));
         at += sizeof(go_on);
         memcpy(out + at, damages[i], sizeof(damages[i]));
         at += sizeof(damages[i]);
     }
+    out[at++] = 128; /* completes a step that asks for a block */
     return at;
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # run.sh: build the fuzz targets (clang, libFuzzer) and run each for FUZZ_SECONDS (15), JOBS at a time. Usage: run.sh [NAME…]
-# Corpora grow in BUILD/corpus from run to run (BUILD: build-fuzz). A finding is kept in BUILD/found and printed with
+# Corpora grow in FUZZ_BUILD/corpus (build-fuzz) from run to run. A finding is kept in FUZZ_BUILD/found and printed with
 # the command that repeats it. The last line is 'N passed, N failed'.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
-build=${BUILD:-build-fuzz}
+build=${FUZZ_BUILD:-build-fuzz}
 seconds=${FUZZ_SECONDS:-15}
 jobs=${JOBS:-$(nproc)}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
