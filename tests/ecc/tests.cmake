@@ -1,6 +1,7 @@
 foreach(name
   code
   column
+  container
   containers
   cost
   decode
