@@ -156,7 +156,7 @@ int super_update(struct holofs *fs, bool clean)
     int e = super_write(fs->backing, &fs->sb, &failed);
     if (failed)
         event_add(fs, "superblock_write", "s:i", "failed_copies", (int)failed);
-    COUNT(fs, super_copies_repaired, fs->vote.agreeing && !e ? SUPER_COPIES - fs->vote.agreeing : 0);
+    COUNT(fs, super_copies_repaired, e ? 0 : SUPER_COPIES - fs->vote.agreeing);
     fs->vote.agreeing = SUPER_COPIES;
     mutex_unlock(&fs->super_lock);
     return e;

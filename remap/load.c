@@ -3,7 +3,7 @@
  * load.c: read the five copies of the remap log and make one table of them.
  *
  * Copies whose headers name the same first sequence number F are one log, and slot i of it may come from any of
- * them. Several logs exist only after a crash or damage while the log was written anew; they are replayed
+ * them, or from a copy without a right header: an entry's checksum ties it to F + i, and no other log has used that. Several logs exist only after a crash or damage while the log was written anew; they are replayed
  * in ascending order of F, and a complete snapshot makes everything before it moot.
  */
 #include "remap/load.h"
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "store/vote.h"
 
 enum { BLOCK = REMAP_BLOCK_SIZE, PIECE = 1 << 20 };
 
@@ -84,13 +85,19 @@ static int copy_read(struct backing *b, unsigned i, const uint8_t uuid[16], stru
     return rc == -ENOMEM ? rc : 0;
 }
 
+/* May this copy hold entries of log F? */
+static bool is_copy_of(const struct copy *c, uint64_t first)
+{
+    return c->img.p && (!c->valid || c->h.first == first);
+}
+
 /* The bytes of a slot of log F in the first copy where they verify, or NULL. */
 static const uint8_t *slot_bytes(const struct loader *ld, uint64_t first, uint64_t slot, struct remap_entry *e)
 {
     uint64_t off = remap_slot_offset(slot);
     for (size_t i = 0; i < REMAP_COPIES; i++) {
         const struct copy *c = &ld->copy[i];
-        if (!c->valid || c->h.first != first || off + REMAP_ENTRY_SIZE > c->img.len)
+        if (!is_copy_of(c, first) || off + REMAP_ENTRY_SIZE > c->img.len)
             continue;
         if (remap_entry_decode(c->img.p + off, ld->uuid, first + slot, e))
             return c->img.p + off;
@@ -103,7 +110,7 @@ static struct extent extent_of(const struct loader *ld, const struct remap_heade
     uint64_t most = 0, found = 0;
     for (size_t i = 0; i < REMAP_COPIES; i++) {
         const struct copy *c = &ld->copy[i];
-        if (c->valid && c->h.first == h->first && c->img.len > most)
+        if (is_copy_of(c, h->first) && c->img.len > most)
             most = c->img.len;
     }
     struct extent x = { .slots = 0 };
@@ -179,9 +186,28 @@ static int merge(const struct loader *ld, const struct extent *x, struct remap_l
     return 0;
 }
 
+/* No header is right: what most of them say may be. Returns whether it is; then the first copy has it. */
+static bool vote_header(struct loader *ld)
+{
+    const uint8_t *headers[REMAP_COPIES * REMAP_HEADERS];
+    uint8_t voted[REMAP_HEADER_SIZE];
+    unsigned n = 0;
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        for (size_t k = 0; k < REMAP_HEADERS && ld->copy[i].img.p; k++)
+            headers[n++] = ld->copy[i].img.p + k * REMAP_HEADER_SIZE;
+    }
+    if (n == 0)
+        return false;
+    vote_bytes(headers, n, REMAP_HEADER_SIZE, voted);
+    ld->copy[0].valid = remap_header_decode(voted, ld->uuid, &ld->copy[0].h) == 0;
+    return ld->copy[0].valid;
+}
+
 static int logs_replay(struct loader *ld, struct remap_loaded *out)
 {
     const struct remap_header *newest = header_newest(ld);
+    if (!newest && vote_header(ld))
+        newest = header_newest(ld);
     if (!newest)
         return -HOLO_ECORRUPT;
     int rc = remap_map_create(newest, &ld->map);

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/sum.h"
+#include "store/vote.h"
 
 static const char magic[8] = { 'h', 'o', 'l', 'o', 'f', 's', 'H', 'C' };
 
@@ -105,23 +106,34 @@ static int decode_record(const uint8_t *rec, struct container_header *out)
     return 0;
 }
 
-/* The first copy that is intact and, unless uuid is NULL, names this store and container. */
+/* Decode one copy; unless uuid is NULL, it has to name this store and container. */
+static int decode_named(const uint8_t *rec, const uint8_t *uuid, uint32_t id, struct container_header *out)
+{
+    struct container_header h;
+    int r = decode_record(rec, &h);
+    if (r == 0 && uuid && (h.id != id || memcmp(h.uuid, uuid, 16) != 0))
+        r = -HOLO_ESUM;
+    if (r == 0)
+        *out = h;
+    return r;
+}
+
+/* The first copy that is intact; if there is none, what most of them say byte by byte. */
 static int decode_first(const uint8_t block[BLOCK_SIZE], const uint8_t *uuid, uint32_t id, struct container_header *out)
 {
+    const uint8_t *copies[CHEAD_COPIES];
+    uint8_t voted[CHEAD_BYTES];
     int error = -HOLO_EFORMAT;
     for (int i = 0; i < CHEAD_COPIES; i++) {
-        struct container_header h;
-        int r = decode_record(block + i * CHEAD_BYTES, &h);
-        if (r == 0 && uuid && (h.id != id || memcmp(h.uuid, uuid, 16) != 0))
-            r = -HOLO_ESUM;
-        if (r == 0) {
-            *out = h;
+        copies[i] = block + i * CHEAD_BYTES;
+        int r = decode_named(copies[i], uuid, id, out);
+        if (r == 0)
             return 0;
-        }
         if (error == -HOLO_EFORMAT || r == -HOLO_EVERSION)
             error = r;
     }
-    return error;
+    vote_bytes(copies, CHEAD_COPIES, CHEAD_BYTES, voted);
+    return decode_named(voted, uuid, id, out) == 0 ? 0 : error;
 }
 
 int chead_decode_any(const uint8_t block[BLOCK_SIZE], struct container_header *h)

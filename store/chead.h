@@ -28,7 +28,7 @@ struct piece {
 void chead_encode(const struct container_header *h, uint8_t block[BLOCK_SIZE]);
 
 /*
- * Decode the first of the sixteen copies that is intact and names this store and container.
+ * Decode the first of the sixteen copies that is intact and names this store and container, or else what most of them say.
  * -HOLO_EFORMAT if no copy has the magic, -HOLO_EVERSION, -HOLO_ESUM, or -HOLO_ECORRUPT (impossible geometry).
  * *intact tells whether all sixteen are alike.
  */

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/sum.h"
+#include "store/vote.h"
 
 static const char magic[8] = { 'h', 'o', 'l', 'o', 'f', 's', 'S', 'B' };
 
@@ -126,6 +127,7 @@ struct candidate {
     uint8_t block[BLOCK_SIZE];
     struct superblock sb;
     int error;
+    bool read; /* block holds what is on the medium */
     unsigned votes;
 };
 
@@ -140,20 +142,46 @@ static bool better(const struct candidate *a, const struct candidate *b)
     return a->sb.sequence > b->sb.sequence;
 }
 
-int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote)
+/* Is this copy, flipped or not, one of the superblock with this checksum? */
+static bool carries(const struct candidate *c, const uint8_t *sum)
 {
-    struct candidate c[SUPER_COPIES];
-    unsigned looks_like = 0, newer = 0;
-    *vote = (struct super_vote){ 0 };
+    unsigned same = 0;
+    for (unsigned i = 0; i < 8; i++)
+        same += c->block[OFF_SUM + i] == sum[i];
+    return c->read && same > 4;
+}
+
+/* What most copies say, byte by byte: a superblock that at least three carry, though none of them may be intact. */
+static bool vote_by_bytes(const struct candidate *c, struct superblock *sb)
+{
+    const uint8_t *copies[SUPER_COPIES];
+    uint8_t voted[BLOCK_SIZE];
+    unsigned n = 0, carriers = 0;
+    for (unsigned i = 0; i < SUPER_COPIES; i++) {
+        if (c[i].read)
+            copies[n++] = c[i].block;
+    }
+    if (n < 3)
+        return false;
+    vote_bytes(copies, n, BLOCK_SIZE, voted);
+    for (unsigned i = 0; i < SUPER_COPIES; i++)
+        carriers += carries(&c[i], voted + OFF_SUM);
+    return carriers >= 3 && super_decode(voted, sb) == 0;
+}
+
+static void read_copies(struct backing *b, struct candidate *c)
+{
     for (unsigned i = 0; i < SUPER_COPIES; i++) {
         c[i].votes = 0;
         c[i].error = read_copy(b, i, c[i].block);
+        c[i].read = !c[i].error;
         if (!c[i].error)
             c[i].error = super_decode(c[i].block, &c[i].sb);
-        looks_like += c[i].error != -HOLO_EFORMAT && c[i].error != -ENOENT && c[i].error != -HOLO_ETRUNC;
-        newer += c[i].error == -HOLO_EVERSION;
-        vote->valid += !c[i].error;
     }
+}
+
+static const struct candidate *choose(struct candidate *c)
+{
     const struct candidate *best = NULL;
     for (unsigned i = 0; i < SUPER_COPIES; i++) {
         for (unsigned j = 0; j < SUPER_COPIES && !c[i].error; j++)
@@ -161,8 +189,30 @@ int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote
         if (!c[i].error && (!best || better(&c[i], best)))
             best = &c[i];
     }
+    return best;
+}
+
+int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote)
+{
+    struct candidate c[SUPER_COPIES];
+    struct superblock voted;
+    unsigned looks_like = 0, newer = 0;
+    *vote = (struct super_vote){ 0 };
+    read_copies(b, c);
+    const struct candidate *best = choose(c);
+    for (unsigned i = 0; i < SUPER_COPIES; i++) {
+        looks_like += c[i].error != -HOLO_EFORMAT && c[i].error != -ENOENT && c[i].error != -HOLO_ETRUNC;
+        newer += c[i].error == -HOLO_EVERSION;
+        vote->valid += !c[i].error;
+    }
     if (newer > vote->valid)
         return -HOLO_EVERSION;
+    if ((!best || best->votes < 3) && vote_by_bytes(c, &voted)) {
+        for (unsigned i = 0; i < SUPER_COPIES; i++)
+            vote->agreeing += !c[i].error && c[i].sb.sequence == voted.sequence;
+        *sb = voted;
+        return 0;
+    }
     if (!best)
         return looks_like ? -HOLO_EVOTE : -HOLO_EFORMAT;
     vote->agreeing = best->votes;

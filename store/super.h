@@ -41,7 +41,8 @@ void super_encode(const struct superblock *sb, uint8_t block[BLOCK_SIZE]);
 int super_decode(const uint8_t block[BLOCK_SIZE], struct superblock *sb);
 
 /*
- * Read the copies and vote. Returns 0, or: -HOLO_EFORMAT if no copy exists or none looks like one,
+ * Read the copies and vote: three that are alike decide; else what most copies say byte by byte, if three carry that, flipped
+ * as they may be; else most of the valid ones, and of those the newest. Returns 0, or: -HOLO_EFORMAT if no copy exists or none looks like one,
  * -HOLO_EVERSION if the winner is newer, -HOLO_EVOTE if no copy is valid.
  */
 int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote);

@@ -249,6 +249,38 @@ static void five_damaged_copies_make_one_whole_table(void **state)
     rig_free(r);
 }
 
+/* One byte in a thousand, in all copies: hardly a header is right, and every copy has lost entries. */
+static void flips_all_over_five_copies_cost_nothing(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new(700);
+    for (uint32_t i = 0; i < 640; i++)
+        assert_int_equal(rig_add(r, 1, i, 0), 0);
+    for (uint64_t round = 0, seed = rig_seed; round < 10; round++) {
+        remap_close(r->t);
+        for (size_t i = 0; i < REMAP_COPIES; i++) {
+            uint8_t b[BLK];
+            uint64_t size;
+            struct bfile *f = rig_file(r, copy_name[i]);
+            assert_int_equal(f->ops->size(f, &size), 0);
+            for (uint64_t off = 0; off < size; off += BLK) {
+                assert_int_equal(f->ops->pread(f, b, BLK, off), 0);
+                for (size_t k = 0; k < BLK; k++)
+                    b[k] ^= rig_random(&seed) % 1000 == 0 ? 1 + (uint8_t)(rig_random(&seed) % 255) : 0;
+                b[80 + i] ^= off < 2 * BLK; /* no header is right */
+                assert_int_equal(bfile_pwrite(f, b, BLK, off), 0);
+            }
+            f->ops->close(f);
+        }
+        assert_int_equal(remap_open(r->fault, rig_uuid, false, &r->t), 0);
+        assert_int_equal(rig_stats(r).copies_repaired, 5);
+        for (uint32_t i = 0; i < 640; i++)
+            rig_expect(r, 1, i, 0);
+        assert_copies_equal(r);
+    }
+    rig_free(r);
+}
+
 static void unreadable_blocks_of_a_copy_cost_nothing_else(void **state)
 {
     (void)state;
@@ -619,6 +651,7 @@ int main(void)
         cmocka_unit_test(wrong_bytes_on_a_spare_are_never_returned),
         cmocka_unit_test(one_whole_copy_is_enough_whatever_happened_to_the_others),
         cmocka_unit_test(five_damaged_copies_make_one_whole_table),
+        cmocka_unit_test(flips_all_over_five_copies_cost_nothing),
         cmocka_unit_test(unreadable_blocks_of_a_copy_cost_nothing_else),
         cmocka_unit_test(an_entry_lost_in_every_copy_costs_only_itself),
         cmocka_unit_test(any_damage_of_all_copies_gives_right_bytes_or_none),

@@ -30,6 +30,15 @@ static inline void kit_fill(uint64_t seed, uint8_t *out, size_t len)
     }
 }
 
+/* Flip about `per_mille` of a thousand bytes. */
+static inline void kit_flip(uint64_t *seed, uint8_t *p, size_t len, unsigned per_mille)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (kit_random(seed) % 1000 < per_mille)
+            p[i] ^= (uint8_t)(1 + kit_random(seed) % 255);
+    }
+}
+
 /* Do the bytes say what the digits say? */
 static inline void kit_expect_hex(const uint8_t *got, const char *hex)
 {

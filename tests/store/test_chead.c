@@ -87,6 +87,21 @@ static void one_copy_of_sixteen_is_enough(void **state)
     }
 }
 
+/* At three flips in a hundred bytes one in 2000 of the copies is intact. */
+static void sixteen_flipped_copies_are_enough(void **state)
+{
+    (void)state;
+    struct container_header h = sample(), back;
+    uint8_t block[BLOCK_SIZE];
+    uint64_t seed = 0x5ead;
+    for (int round = 0; round < 300; round++) {
+        chead_encode(&h, block);
+        kit_flip(&seed, block, BLOCK_SIZE, 30);
+        assert_int_equal(chead_decode(block, kit_uuid, 0x2a, &back, NULL), 0);
+        expect_same(&h, &back);
+    }
+}
+
 static void every_flipped_byte_is_survived_and_told(void **state)
 {
     (void)state;
@@ -359,6 +374,7 @@ int main(void)
         cmocka_unit_test(the_bytes_of_format_1_do_not_drift),
         cmocka_unit_test(a_header_comes_back),
         cmocka_unit_test(one_copy_of_sixteen_is_enough),
+        cmocka_unit_test(sixteen_flipped_copies_are_enough),
         cmocka_unit_test(every_flipped_byte_is_survived_and_told),
         cmocka_unit_test(heavy_flips_never_give_a_wrong_header),
         cmocka_unit_test(a_header_of_another_store_or_container_is_refused),

@@ -382,12 +382,8 @@ static void a_newest_txg_lost_in_both_copies_is_a_torn_one(void **state)
 static void flip_copy(struct rig *g, int copy, uint64_t lsn, uint64_t n, uint64_t seed)
 {
     uint8_t *image = rig_image(g, copy);
-    for (uint64_t b = lsn; b < lsn + n; b++) {
-        for (size_t i = 0; i < BLOCK_SIZE; i++) {
-            if (kit_random(&seed) % 1000 == 0)
-                image[b % g->blocks * BLOCK_SIZE + i] ^= (uint8_t)(1 + kit_random(&seed) % 255);
-        }
-    }
+    for (uint64_t b = lsn; b < lsn + n; b++)
+        kit_flip(&seed, image + b % g->blocks * BLOCK_SIZE, BLOCK_SIZE, 1);
     rig_put(g, copy, image, lsn, n);
     free(image);
 }

@@ -213,6 +213,46 @@ static void without_a_majority_most_copies_win_then_the_newest(void **state)
     expect_vote(*state, (uint64_t[]){ 6, 2, 6, 2, 5 }, 6, 5, 2);
 }
 
+/* Not one copy is intact, and yet most of them are right at every byte. */
+static void flips_in_all_copies_are_outvoted(void **state)
+{
+    struct env *e = *state;
+    uint8_t good[BLOCK_SIZE], block[BLOCK_SIZE];
+    struct superblock sb = sample(), back;
+    struct super_vote vote;
+    uint64_t seed = 0x5be;
+    super_encode(&sb, good);
+    for (int round = 0; round < 200; round++) {
+        for (unsigned i = 0; i < SUPER_COPIES; i++) {
+            memcpy(block, good, BLOCK_SIZE);
+            kit_flip(&seed, block, BLOCK_SIZE, 1);
+            block[200 + i] ^= 1;
+            put_block(e, i, block, BLOCK_SIZE);
+        }
+        assert_int_equal(super_read(e->memory, &back, &vote), 0);
+        expect_same(&sb, &back);
+        assert_int_equal(vote.agreeing, 0);
+    }
+}
+
+/* Two versions, two intact copies each: the third one of the old version is flipped, and still counts. */
+static void a_flipped_copy_still_counts_for_its_majority(void **state)
+{
+    struct env *e = *state;
+    uint8_t block[BLOCK_SIZE];
+    struct superblock sb = sample(), back;
+    struct super_vote vote;
+    for (unsigned i = 0; i < SUPER_COPIES; i++)
+        put_copy(e, i, i < 2 ? 9 : 8);
+    sb.sequence = 8;
+    super_encode(&sb, block);
+    block[100] ^= 1;
+    put_block(e, 3, block, BLOCK_SIZE);
+    assert_int_equal(super_read(e->memory, &back, &vote), 0);
+    expect_same(&sb, &back);
+    assert_int_equal(vote.agreeing, 2);
+}
+
 static void what_is_no_store_and_what_is_a_broken_one_are_told_apart(void **state)
 {
     struct env *e = *state;
@@ -305,6 +345,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_majority_beats_newer_copies, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_majority_most_copies_win_then_the_newest, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_store_and_what_is_a_broken_one_are_told_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(flips_in_all_copies_are_outvoted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flipped_copy_still_counts_for_its_majority, setup, teardown),
         cmocka_unit_test_setup_teardown(two_copies_may_fail_to_be_written, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unreadable_copy_does_not_vote, setup, teardown),
         cmocka_unit_test(a_cut_update_leaves_the_old_or_the_new_one),
