@@ -24,8 +24,8 @@
 #include "ecc/code.h"
 #include "ecc/decode_private.h"
 
-/* What the search may cost a stripe that cannot be decoded: about 20 ms each at 4 KiB. */
-enum { SEARCH_ASKS = 1 << 16, SEARCH_GUESSES = 1 << 17 };
+/* What the search may cost a stripe that cannot be decoded: about 20 ms each. */
+enum { SEARCH_ASKS = 1 << 16, SEARCH_ASKED_BYTES = SEARCH_ASKS * 4096, SEARCH_GUESSES = 1 << 17 };
 
 static unsigned max_errors(unsigned n)
 {
@@ -76,7 +76,10 @@ static uint64_t count_different(const uint8_t *a, const uint8_t *b, size_t len)
     return n;
 }
 
-/* Of at most m suspects, all of them: rebuilt in the rows, and committed from there. */
+/*
+ * Of at most m suspects, all of them: rebuilt in the rows, and committed from there. A checksum that refuses what the others
+ * determine shows that something is not as we were told: then nobody is believed without one.
+ */
 static void rebuild_suspects(struct ecc_decoder *d)
 {
     const struct ecc_damage *damage = d->damage;
@@ -91,9 +94,15 @@ static void rebuild_suspects(struct ecc_decoder *d)
     int e = ecc_rebuild(damage->engine, damage->code, blocks, erased, n_erased, damage->len);
     assert(!e);
     (void)e;
+    int answer[ECC_M_MAX];
+    bool refused = false;
+    for (unsigned r = 0; r < n_erased; r++) {
+        answer[r] = decode_ask(d, erased[r], d->rows[r]);
+        refused |= answer[r] == 0;
+    }
     for (unsigned r = 0; r < n_erased; r++) {
         unsigned i = erased[r];
-        if (decode_ask(d, i, d->rows[r]) == 0)
+        if (answer[r] == 0 || (answer[r] < 0 && refused))
             continue;
         bool missing = damage->state[i] == ECC_MISSING;
         decode_accept(d, i, missing ? damage->len : count_different(damage->blocks[i], d->rows[r], damage->len));
@@ -220,25 +229,41 @@ static void suspect_lost(struct ecc_decoder *d, unsigned i)
     d->lost[d->n_lost++] = (uint8_t)i;
 }
 
-/* Blocks that are wrong in most columns are worth less than their places: count them as lost. False if there are none. */
-static bool drop_ruined(struct ecc_decoder *d)
+static bool most_are_dirty(const struct ecc_decoder *d)
 {
     const uint8_t *any = (const uint8_t *)d->any;
-    uint8_t ruined[ECC_M_MAX];
-    size_t wrong = 0;
+    size_t n = 0;
     for (size_t c = 0; c < d->damage->len; c++)
-        wrong += any[c] != 0;
-    unsigned n = 2 * wrong > d->damage->len ? decode_find_ruined(d, ruined) : 0;
+        n += any[c] != 0;
+    return 2 * n > d->damage->len;
+}
+
+/*
+ * Blocks that are wrong in most columns are worth less than their places: count them as lost. False, and nothing changed,
+ * if there are none: without them most columns are clean.
+ */
+static bool drop_ruined(struct ecc_decoder *d)
+{
+    uint8_t ruined[ECC_M_MAX];
+    unsigned n = most_are_dirty(d) ? decode_find_ruined(d, ruined) : 0;
+    if (n == 0)
+        return false;
     for (unsigned r = 0; r < n; r++)
         suspect_lost(d, ruined[r]);
     d->checks -= n;
-    return n > 0;
+    sum_columns(d);
+    if (most_are_dirty(d)) {
+        gather_suspects(d);
+        sum_columns(d);
+        return false;
+    }
+    return true;
 }
 
-static bool fix_or_search(struct ecc_decoder *d)
+static bool fix_and_commit(struct ecc_decoder *d)
 {
     fix_columns(d);
-    return commit_confirmed(d) > 0 || decode_search(d);
+    return commit_confirmed(d) > 0;
 }
 
 /*
@@ -251,14 +276,14 @@ static bool pass(struct ecc_decoder *d)
         return false;
     d->out->passes++;
     sum_columns(d);
-    if (drop_ruined(d)) {
-        sum_columns(d);
-        if (fix_or_search(d))
-            return true;
-        gather_suspects(d);
-        sum_columns(d);
-    }
-    return fix_or_search(d);
+    bool dropped = drop_ruined(d);
+    if (fix_and_commit(d) || decode_search(d))
+        return true;
+    if (!dropped)
+        return false;
+    gather_suspects(d);
+    sum_columns(d);
+    return fix_and_commit(d);
 }
 
 static void start(struct ecc_decoder *d, const struct ecc_damage *damage, struct ecc_decoded *out)
@@ -268,7 +293,7 @@ static void start(struct ecc_decoder *d, const struct ecc_damage *damage, struct
     d->damage = damage;
     d->out = out;
     d->n_suspects = 0;
-    d->asks_left = SEARCH_ASKS;
+    d->asks_left = damage->len > SEARCH_ASKED_BYTES / SEARCH_ASKS ? (unsigned)(SEARCH_ASKED_BYTES / damage->len) : SEARCH_ASKS;
     d->guesses_left = SEARCH_GUESSES;
     for (unsigned i = 0; i < damage->code->n; i++) {
         assert(damage->blocks[i] || decode_is_right(d, i));

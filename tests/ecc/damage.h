@@ -114,6 +114,14 @@ static inline void patient_examine(struct patient *p)
     p->asked = 0;
 }
 
+static inline uint64_t damaged_bytes(const struct patient *p, unsigned member)
+{
+    uint64_t n = 0;
+    for (size_t c = 0; c < p->len; c++)
+        n += p->before[member] == ECC_MISSING || p->held.block[member][c] != p->good.block[member][c];
+    return n;
+}
+
 /* Decode, and check every law that holds whatever the damage is. Returns what ecc_decode did. */
 static inline int patient_decode(struct patient *p, const struct ecc_engine *engine, struct ecc_decoded *out)
 {
@@ -124,15 +132,20 @@ static inline int patient_decode(struct patient *p, const struct ecc_engine *eng
     int e = ecc_decode(p->decoder, &damage, out);
     p->ns = clock_mono_ns() - begin;
     unsigned became = 0, left = 0;
+    uint64_t corrected = 0;
     for (unsigned i = 0; i < p->n; i++) {
         const struct stripe *expected = p->state[i] == ECC_RIGHT ? &p->good : &p->held;
-        if (p->state[i] == ECC_RIGHT || p->state[i] != ECC_MISSING)
+        if (p->state[i] != ECC_MISSING)
             assert_memory_equal(p->work.block[i], expected->block[i], p->len);
-        became += p->state[i] == ECC_RIGHT && p->before[i] != ECC_RIGHT;
+        if (p->state[i] == ECC_RIGHT && p->before[i] != ECC_RIGHT) {
+            became++;
+            corrected += damaged_bytes(p, i);
+        }
         left += p->state[i] != ECC_RIGHT;
         assert_true(p->state[i] == p->before[i] || p->state[i] == ECC_RIGHT);
     }
     assert_int_equal(out->repaired, became);
+    assert_int_equal(out->corrected_bytes, corrected);
     assert_int_equal(e == 0, left == 0);
     return e;
 }

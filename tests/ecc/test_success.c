@@ -9,7 +9,7 @@
 #include "tests/ecc/damage.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { GROUPS = 250 };
+enum { GROUPS = 100 };
 #else
 enum { GROUPS = 2000 };
 #endif
