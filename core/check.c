@@ -35,6 +35,7 @@ static int check_container(void *arg, uint32_t id)
     c->out->bad += r.bad;
     c->out->repaired += r.repaired;
     c->out->lost += r.lost;
+    c->out->parity_disagrees += r.parity_disagrees;
     if (c->progress && c->progress(c->arg, c->out->containers, c->fs->n_containers))
         return -ECANCELED;
     return 0;

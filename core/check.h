@@ -16,6 +16,7 @@ struct holofs_check {
     uint64_t ring_bad, ring_lost;  /* blocks right in one copy only; txgs right in none */
     uint64_t containers, missing;  /* sealed ones; those without a readable file */
     uint64_t blocks, bad, repaired, lost;
+    uint64_t parity_disagrees;     /* stripes without protection (core/whole.h) */
 };
 
 /* Called after each container; total is an estimate. Anything but 0 stops the check with -ECANCELED. */

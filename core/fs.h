@@ -62,7 +62,7 @@ struct counters_live {
     _Atomic uint64_t decode_ops, decode_bytes, decode_ns, last_decode_ns, errors_detected, corrected_bytes, decode_success, decode_fail;
     _Atomic uint64_t commits, commit_bytes, containers_sealed, containers_deleted, dumps, scrubs, scrubbed_blocks;
     _Atomic uint64_t table_blocks_repaired, headers_repaired, ring_blocks_repaired, super_copies_repaired;
-    _Atomic uint64_t container_bytes_written;
+    _Atomic uint64_t container_bytes_written, parity_disagrees;
     struct hist commit_ns, read_ns, write_ns, seal_ns;
 };
 
@@ -133,7 +133,7 @@ struct scrub_state {
     size_t n_queue, cap_queue;
     bool pass_wanted;
     _Atomic bool running;
-    _Atomic uint64_t passes, containers_done, containers_total, blocks, bad, repaired, lost;
+    _Atomic uint64_t passes, containers_done, containers_total, blocks, bad, repaired, lost, parity_disagrees;
     _Atomic int64_t finished_ns; /* real time of the last whole pass */
 };
 

@@ -2,8 +2,9 @@
 /*
  * scrub.c: verify whole containers, on demand or because damage was met in them, and heal what is bad.
  *
- * One look at everything in the order of the file; then the stripes in which something was wrong, neighbours together, so
- * that a container full of flipped bytes costs few large reads, writes and syncs; then tables and headers.
+ * One look at everything in the order of the file, which is kept in memory. One call for the waves of all stripes then brings
+ * back what is erased and shows whether parity agrees (whole.c). Stripes in which more is wrong are decoded, neighbours
+ * together, so that a container full of flipped bytes costs few large reads, writes and syncs. Then tables and headers.
  */
 #include "core/scrub.h"
 
@@ -13,9 +14,11 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "core/big.h"
 #include "core/container.h"
 #include "core/log.h"
 #include "core/stripe.h"
+#include "core/whole.h"
 
 enum { RUN_BLOCKS = 256, BAND_STRIPES = 32 };
 
@@ -36,6 +39,7 @@ struct job {
     uint8_t *buf;           /* RUN_BLOCKS blocks */
     uint64_t *sum;          /* of each stored position whose fate is RIGHT or REPAIRED */
     uint8_t *fate;          /* of each stored position */
+    struct whole whole;     /* what was read */
     bool *dirty;            /* D stripes: something in it is not known to be right */
     struct heal *blocks;    /* REPAIR_BLOCKS */
     struct stripe *stripes; /* BAND_STRIPES */
@@ -79,10 +83,11 @@ static int look_at_positions(struct job *j)
     for (uint32_t x = 0; x < n; x += RUN_BLOCKS) {
         bool unreadable[RUN_BLOCKS];
         uint32_t run = n - x < RUN_BLOCKS ? n - x : RUN_BLOCKS;
-        container_read_positions(j->fs, j->o, x, run, j->buf, unreadable);
+        uint8_t *block = j->whole.stored + (size_t)x * BLOCK_SIZE;
+        container_read_positions(j->fs, j->o, x, run, block, unreadable);
         j->out->blocks += run;
         for (uint32_t i = 0; i < run; i++) {
-            j->sum[x + i] = chead_block_sum(j->fs->sb.uuid, j->o->h.id, x + i, j->buf + (size_t)i * BLOCK_SIZE);
+            j->sum[x + i] = chead_block_sum(j->fs->sb.uuid, j->o->h.id, x + i, block + (size_t)i * BLOCK_SIZE);
             int verdict = unreadable[i] ? BLOCK_WRONG : container_judge(j->fs, j->o, x + i, j->sum[x + i]);
             if (verdict < 0)
                 return verdict;
@@ -92,6 +97,111 @@ static int look_at_positions(struct job *j)
     }
     return 0;
 }
+
+/* ---- erasures alone: from the waves of the whole container ---- */
+
+/*
+ * Ask for the bad blocks of a stripe to be rebuilt, if checksums are sure of all of them and they are not too many. Positions
+ * of one stripe are D apart.
+ */
+static void mark_erasures(struct job *j, uint32_t stripe)
+{
+    uint32_t n = chead_positions(&j->o->h), D = j->o->h.D, bad = 0;
+    for (uint32_t x = stripe; x < n; x += D) {
+        if (j->fate[x] == FATE_RIGHT)
+            continue;
+        if (!container_table_intact(j->fs, j->o, x) || ++bad > j->o->h.m)
+            return;
+    }
+    for (uint32_t x = stripe; x < n; x += D)
+        j->whole.erased[x] = j->fate[x] != FATE_RIGHT;
+}
+
+/* Is everything that was rebuilt what its checksum says? Then the stripe needs nothing but to be written. */
+static int confirm_rebuilt(struct job *j, uint32_t stripe)
+{
+    uint32_t n = chead_positions(&j->o->h), D = j->o->h.D, rebuilt = 0;
+    for (uint32_t x = stripe; x < n; x += D) {
+        if (!j->whole.erased[x])
+            continue;
+        uint64_t sum = chead_block_sum(j->fs->sb.uuid, j->o->h.id, x, j->whole.stored + (size_t)x * BLOCK_SIZE);
+        int verdict = container_judge(j->fs, j->o, x, sum);
+        if (verdict != BLOCK_RIGHT)
+            return verdict < 0 ? verdict : 0;
+        j->sum[x] = sum;
+        rebuilt++;
+    }
+    for (uint32_t x = stripe; x < n; x += D)
+        j->fate[x] = j->whole.erased[x] ? FATE_BAD : FATE_RIGHT;
+    j->dirty[stripe] = false;
+    COUNT(j->fs, decode_ops, 1);
+    COUNT(j->fs, decode_success, 1);
+    COUNT(j->fs, decode_bytes, (uint64_t)j->o->h.k * BLOCK_SIZE);
+    COUNT(j->fs, errors_detected, rebuilt);
+    return 0;
+}
+
+/* What erasures explain is right in memory after this; stripes that contradict themselves are told; the rest stays dirty. */
+static int solve_erasures(struct job *j)
+{
+    uint32_t D = j->o->h.D;
+    for (uint32_t t = 0; t < D; t++) {
+        if (j->dirty[t])
+            mark_erasures(j, t);
+    }
+    int e = whole_solve(&j->whole);
+    for (uint32_t t = 0; t < D && !e; t++) {
+        if (j->whole.verdict[t] == ECC_REBUILT)
+            e = confirm_rebuilt(j, t);
+        else if (j->dirty[t])
+            j->whole.verdict[t] = ECC_TOO_MANY; /* not a contradiction: something in it is wrong or unsure */
+    }
+    if (!e)
+        j->out->parity_disagrees = whole_tell_disagreements(&j->whole);
+    return e;
+}
+
+/* Leave out what a reader has repaired meanwhile: it is on the medium as it should be (REPAIR held). */
+static unsigned drop_repaired(struct job *j, struct heal *h, unsigned n)
+{
+    uint32_t base = chead_file_block(&j->o->h, 0);
+    unsigned left = 0;
+    for (unsigned i = 0, run = 1; i < n; i += run, run = 1) {
+        while (i + run < n && run < RUN_BLOCKS && h[i + run].file_block == h[i].file_block + run)
+            run++;
+        container_read_positions(j->fs, j->o, h[i].file_block - base, run, j->buf, NULL);
+        for (unsigned k = 0; k < run; k++) {
+            if (memcmp(j->buf + (size_t)k * BLOCK_SIZE, h[i + k].block, BLOCK_SIZE) != 0)
+                h[left++] = h[i + k];
+            else
+                j->fate[h[i + k].file_block - base] = FATE_RIGHT;
+        }
+    }
+    return left;
+}
+
+/* Write what was rebuilt, REPAIR_BLOCKS with one sync. */
+static void heal_erasures(struct job *j)
+{
+    uint32_t n = chead_positions(&j->o->h), base = chead_file_block(&j->o->h, 0);
+    for (uint32_t x = 0; x < n;) {
+        unsigned found = 0;
+        for (; x < n && found < REPAIR_BLOCKS; x++) {
+            if (j->fate[x] == FATE_BAD)
+                j->blocks[found++] = (struct heal){ .file_block = base + x, .block = j->whole.stored + (size_t)x * BLOCK_SIZE };
+        }
+        mutex_lock(&j->fs->repair_lock);
+        found = drop_repaired(j, j->blocks, found);
+        container_heal_blocks(j->fs, j->o->h.id, j->blocks, found);
+        mutex_unlock(&j->fs->repair_lock);
+        for (unsigned i = 0; i < found; i++) {
+            if (j->blocks[i].healed)
+                j->fate[j->blocks[i].file_block - base] = FATE_REPAIRED;
+        }
+    }
+}
+
+/* ---- flips, too many losses, lost checksums: stripe by stripe ---- */
 
 /* Stripes first … first + count: their members are neighbours in the file and in memory. */
 struct band {
@@ -274,11 +384,15 @@ static int job_init(struct job *j)
     j->dirty = calloc(j->o->h.D, sizeof(*j->dirty));
     j->blocks = calloc(REPAIR_BLOCKS, sizeof(*j->blocks));
     j->stripes = calloc(BAND_STRIPES, sizeof(*j->stripes));
+    int e = whole_init(j->fs, j->o, &j->whole);
+    if (e)
+        return e;
     return j->buf && j->sum && j->fate && j->dirty && j->blocks && j->stripes ? 0 : -ENOMEM;
 }
 
 static void job_fini(struct job *j)
 {
+    whole_fini(&j->whole);
     free(j->buf);
     free(j->sum);
     free(j->fate);
@@ -299,6 +413,10 @@ int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_res
     e = job_init(&j);
     if (!e)
         e = look_at_positions(&j);
+    if (!e)
+        e = solve_erasures(&j);
+    if (!e && j.heal)
+        heal_erasures(&j);
     if (!e)
         e = mend_stripes(&j);
     if (!e) {
@@ -362,6 +480,7 @@ static int scrub_one(void *arg, uint32_t id)
     s->bad += r.bad;
     s->repaired += r.repaired;
     s->lost += r.lost;
+    s->parity_disagrees += r.parity_disagrees;
     if (e && ctab_find(fs, id)) {
         s->lost++;
         event_add(fs, "container_unreadable", "s:i, s:s", "container", (int)id, "error", holo_strerror(e));
@@ -374,16 +493,17 @@ static int scrub_one(void *arg, uint32_t id)
 static void whole_pass(struct holofs *fs)
 {
     struct scrub_state *s = &fs->scrub;
-    s->containers_done = s->blocks = s->bad = s->repaired = s->lost = 0;
+    s->containers_done = s->blocks = s->bad = s->repaired = s->lost = s->parity_disagrees = 0;
     s->containers_total = fs->n_containers;
     int stopped = ctab_each(fs, scrub_one, fs);
     if (!stopped) {
         s->finished_ns = clock_real_ns();
         s->passes++;
         COUNT(fs, scrubs, 1);
-        event_add(fs, "scrub_finished", "s:I, s:I, s:I, s:I", "blocks", (json_int_t)s->blocks, "bad", (json_int_t)s->bad, "repaired",
-                  (json_int_t)s->repaired, "lost", (json_int_t)s->lost);
+        event_add(fs, "scrub_finished", "s:I, s:I, s:I, s:I, s:I", "blocks", (json_int_t)s->blocks, "bad", (json_int_t)s->bad, "repaired",
+                  (json_int_t)s->repaired, "lost", (json_int_t)s->lost, "parity_disagrees", (json_int_t)s->parity_disagrees);
     }
+    big_trim(fs);
     s->running = false;
 }
 
@@ -423,8 +543,10 @@ void *scrubber_main(void *arg)
 int holofs_scrub_text(struct holofs *fs, struct buf *out)
 {
     struct scrub_state *s = &fs->scrub;
-    return buf_printf(out, "state: %s\npasses: %llu\ncontainers: %llu of %llu\nblocks: %llu\nbad: %llu\nrepaired: %llu\nlost: %llu\n",
+    return buf_printf(out, "state: %s\npasses: %llu\ncontainers: %llu of %llu\nblocks: %llu\nbad: %llu\nrepaired: %llu\nlost: %llu\n"
+                      "parity_disagrees: %llu\n",
                       s->running ? "running" : "idle", (unsigned long long)s->passes, (unsigned long long)s->containers_done,
                       (unsigned long long)s->containers_total, (unsigned long long)s->blocks, (unsigned long long)s->bad,
-                      (unsigned long long)s->repaired, (unsigned long long)s->lost);
+                      (unsigned long long)s->repaired, (unsigned long long)s->lost,
+                      (unsigned long long)s->parity_disagrees);
 }

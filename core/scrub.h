@@ -7,11 +7,12 @@
 
 struct verify_result {
     uint64_t blocks, bad, repaired, lost;
+    uint64_t parity_disagrees; /* stripes of which every checksum is right, and whose parity contradicts the data (whole.h) */
 };
 
 /*
- * Verify one sealed container past the page cache; with `heal` put right what can be. Returns 0 also when
- * something is bad or lost (see *out); -HOLO_ELOST if no header is readable, other codes if it cannot be read.
+ * Verify one sealed container past the page cache; with `heal` put right what can be. Takes the memory of
+ * one container, for reading only one at a time. Returns 0 also when something is bad or lost (see *out); -HOLO_ELOST if no header is readable, other codes if it cannot be read.
  */
 int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_result *out);
 

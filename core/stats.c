@@ -168,6 +168,7 @@ static json_t *damage(struct holofs *fs)
     put(o, "table_blocks_repaired", c->table_blocks_repaired);
     put(o, "headers_repaired", c->headers_repaired);
     put(o, "superblock_copies_repaired", c->super_copies_repaired);
+    put(o, "parity_disagrees", c->parity_disagrees);
     put(o, "scrubbed_blocks", c->scrubbed_blocks);
     put(o, "scrubs", c->scrubs);
     put(o, "events", fs->events.total);
@@ -193,7 +194,7 @@ static const char *health(const struct holofs *fs)
         return "failed";
     if (fs->count.lost_blocks || fs->damaged_ring)
         return "data lost";
-    if (ring_failed_copies(fs->ring) || fs->reserve_used)
+    if (ring_failed_copies(fs->ring) || fs->reserve_used || fs->count.parity_disagrees)
         return "degraded";
     return "healthy";
 }
@@ -255,6 +256,7 @@ int holofs_metrics_text(struct holofs *fs, struct buf *out)
         { "repaired_blocks_total", "Blocks rebuilt and written back.", "counter", c->repaired_blocks },
         { "remapped_blocks_total", "Blocks moved to a spare.", "counter", c->remapped_blocks },
         { "lost_blocks_total", "Blocks that could not be rebuilt.", "counter", c->lost_blocks },
+        { "parity_disagrees_total", "Stripes whose parity contradicts data that their checksums confirm.", "counter", c->parity_disagrees },
         { "checksum_failures_total", "Blocks that failed their checksum.", "counter", c->checksum_failures },
         { "encode_ops_total", "Parity computations.", "counter", c->encode_ops },
         { "decode_ops_total", "Rebuilds of a stripe.", "counter", c->decode_ops },
@@ -273,6 +275,10 @@ int holofs_health_text(struct holofs *fs, struct buf *out)
     int e = buf_printf(out, "%s\n", health(fs));
     if (!e && fs->failed)
         e = buf_printf(out, "nothing is written any more: %s; unmount, look at the disk, run holofsck\n", holo_strerror(fs->failed));
+    if (!e && fs->count.parity_disagrees)
+        e = buf_printf(out, "%llu times a stripe's parity contradicted its data, which are as they were written; copy its files anew, "
+                            "and test the memory of this machine; .holo/events names the containers\n",
+                       (unsigned long long)fs->count.parity_disagrees);
     if (!e && fs->count.lost_blocks)
         e = buf_printf(out, "%llu blocks could not be rebuilt; .holo/events names the files\n", (unsigned long long)fs->count.lost_blocks);
     return e;

@@ -116,8 +116,7 @@ static int decode(struct asking *a, const struct ecc_code *code, struct ecc_deco
     return !e || trust_agreement(a, code) ? 0 : e;
 }
 
-/* The code of this container: the store's, unless it came from another geometry. */
-static int code_of(struct holofs *fs, const struct copen *o, struct ecc_code **own, const struct ecc_code **out)
+int stripe_code(struct holofs *fs, const struct copen *o, struct ecc_code **own, const struct ecc_code **out)
 {
     *own = NULL;
     *out = fs->code[o->h.r];
@@ -167,7 +166,7 @@ int stripe_decode(struct holofs *fs, struct copen *o, struct stripe *s)
         errors += was[i] != ECC_RIGHT;
     if (errors == 0)
         return 0;
-    int e = code_of(fs, o, &own, &code);
+    int e = stripe_code(fs, o, &own, &code);
     if (e)
         return e;
     uint64_t t0 = clock_mono_ns();

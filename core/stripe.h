@@ -31,6 +31,12 @@ void stripe_place(const struct copen *o, uint32_t number, uint8_t *mem, size_t s
 int stripe_judge(struct holofs *fs, struct copen *o, struct stripe *s, unsigned i, bool readable);
 
 /*
+ * The code of this container: the store's, or one of its own if it came from another geometry, to be destroyed after use
+ * (*own, else NULL). 0 or -ENOMEM.
+ */
+int stripe_code(struct holofs *fs, const struct copen *o, struct ecc_code **own, const struct ecc_code **out);
+
+/*
  * Make right what can be made right (REPAIR held); counted. state tells what is, and of those `changed` what was not so on
  * the medium; a block that is not right holds anything. Returns 0 if all are right, -HOLO_EPARITY if not, -ENOMEM.
  */

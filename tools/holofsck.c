@@ -49,15 +49,15 @@ static void help(void)
            "Exit bits: 1 repaired, 4 left uncorrected, 8 operational error, 16 usage, 32 cancelled.\n");
 }
 
-static uint64_t lost(const struct holofs_check *c)
+static uint64_t left(const struct holofs_check *c)
 {
-    return c->lost + c->missing + c->ring_lost;
+    return c->lost + c->missing + c->ring_lost + c->parity_disagrees;
 }
 
 static int exit_code(const struct settings *s, const struct holofs_check *c)
 {
     uint64_t wrong = c->superblocks_bad + c->ring_bad + c->bad + c->index_rebuilt;
-    if (lost(c) || (!s->repair && wrong))
+    if (left(c) || (!s->repair && wrong))
         return FSCK_LEFT | (s->repair && c->repaired ? FSCK_REPAIRED : 0);
     return s->repair && wrong ? FSCK_REPAIRED : FSCK_OK;
 }
@@ -77,7 +77,10 @@ static void print_text(const struct settings *s, const struct holofs_check *c, c
     if (c->bad || c->missing)
         printf("containers: %llu bad blocks, %llu repaired, %llu lost, %llu containers unreadable\n", (unsigned long long)c->bad,
                (unsigned long long)c->repaired, (unsigned long long)c->lost, (unsigned long long)c->missing);
-    if (events->len && (s->verbose || lost(c)))
+    if (c->parity_disagrees)
+        printf("parity: of %llu stripes it contradicts the data, which are as they were written: copy their files anew\n",
+               (unsigned long long)c->parity_disagrees);
+    if (events->len && (s->verbose || left(c)))
         printf("%s", (const char *)events->p);
     printf("%s: %s\n", s->store, code & FSCK_LEFT ? "errors left" : code & FSCK_REPAIRED ? "repaired" : "clean");
     if (!s->repair && (code & FSCK_LEFT))
@@ -86,11 +89,12 @@ static void print_text(const struct settings *s, const struct holofs_check *c, c
 
 static void print_json(const struct settings *s, const struct holofs_check *c, int code)
 {
-    json_t *o = json_pack("{s:s, s:b, s:b, s:i, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "store", s->store, "repair", s->repair,
+    json_t *o = json_pack("{s:s, s:b, s:b, s:i, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "store", s->store, "repair", s->repair,
                           "unclean", c->unclean, "superblocks_bad", (int)c->superblocks_bad, "ring_bad", (json_int_t)c->ring_bad,
                           "ring_lost", (json_int_t)c->ring_lost, "index_rebuilt", c->index_rebuilt, "containers",
                           (json_int_t)c->containers, "missing", (json_int_t)c->missing, "blocks", (json_int_t)c->blocks, "bad",
-                          (json_int_t)c->bad, "repaired", (json_int_t)c->repaired, "lost", (json_int_t)c->lost, "exit", code);
+                          (json_int_t)c->bad, "repaired", (json_int_t)c->repaired, "lost", (json_int_t)c->lost, "parity_disagrees",
+                          (json_int_t)c->parity_disagrees, "exit", code);
     if (o)
         json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     putchar('\n');
