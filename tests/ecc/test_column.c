@@ -31,14 +31,13 @@ static void random_errors(struct column_error *out, unsigned count, unsigned n, 
         out[e] = (struct column_error){ (uint8_t)at[e], (uint8_t)(1 + random_below(random, 255)) };
 }
 
-/* Both are in ascending order of members. */
+/* The same errors in any order? */
 static bool same_errors(const struct column_error *a, const struct column_error *b, unsigned n)
 {
-    for (unsigned e = 0; e < n; e++) {
-        if (a[e].member != b[e].member || a[e].value != b[e].value)
-            return false;
-    }
-    return true;
+    unsigned same = 0;
+    for (unsigned i = 0; i < n * n; i++)
+        same += a[i / n].member == b[i % n].member && a[i / n].value == b[i % n].value;
+    return same == n;
 }
 
 static void every_single_error_is_found(void **state)
@@ -56,6 +55,24 @@ static void every_single_error_is_found(void **state)
                 assert_int_equal(column_decode(sums, checks[c], &all, found), 1);
                 assert_true(same_errors(&is, found, 1));
             }
+        }
+    }
+}
+
+static void every_pair_of_members_is_found(void **state)
+{
+    (void)state;
+    uint64_t random = SEED;
+    struct column_suspects all = suspect_all(ECC_N_MAX);
+    for (unsigned pair = 0; pair < ECC_N_MAX * ECC_N_MAX; pair++) {
+        struct column_error found[ECC_R_MAX], is[2] = { { (uint8_t)(pair / ECC_N_MAX), (uint8_t)(1 + random_below(&random, 255)) },
+                                                        { (uint8_t)(pair % ECC_N_MAX), (uint8_t)(1 + random_below(&random, 255)) } };
+        uint8_t sums[6];
+        for (unsigned j = 0; j < 6; j++)
+            sums[j] = field_mul(is[0].value, field_exp(is[0].member * j)) ^ field_mul(is[1].value, field_exp(is[1].member * j));
+        if (is[0].member < is[1].member) {
+            assert_int_equal(column_decode(sums, 4 + pair % 3, &all, found), 2);
+            assert_true(same_errors(is, found, 2));
         }
     }
 }
@@ -142,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_single_error_is_found),
+        cmocka_unit_test(every_pair_of_members_is_found),
         cmocka_unit_test(errors_up_to_half_the_checks_are_found),
         cmocka_unit_test(what_is_found_always_explains_the_sums),
         cmocka_unit_test(errors_at_members_beyond_suspicion_are_refused),
