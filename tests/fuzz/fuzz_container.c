@@ -27,20 +27,38 @@ static void fix_record(uint8_t *rec)
     le64_put(rec + RECORD_SUM, sum64(rec, RECORD_SUM, sum_seed(rec + 16, SUM_ID_HEADER, le32_get(rec + 12))));
 }
 
-/* Is this decoded header one that a record of the block carries, with its checksum? */
+/* Does another byte stand at the place of one of these in more of the records? */
+static bool outvoted(const uint8_t *block, const uint8_t *record)
+{
+    for (unsigned at = 0; at < RECORD_FIELDS; at++) {
+        unsigned votes[256] = { 0 };
+        for (int i = 0; i < CHEAD_COPIES; i++)
+            votes[block[i * CHEAD_BYTES + at]]++;
+        for (unsigned v = 0; v < 256; v++) {
+            if (votes[v] > votes[record[at]])
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Is this decoded header one that a record of the block carries, with its checksum? If none is intact: what most of them say? */
 static bool stands_in(const uint8_t *block, const struct container_header *h)
 {
     uint8_t again[BLOCK_SIZE];
+    bool any = false;
     chead_encode(h, again);
     for (int i = 0; i < CHEAD_COPIES; i++) {
         uint8_t rec[CHEAD_BYTES];
         memcpy(rec, block + i * CHEAD_BYTES, CHEAD_BYTES);
         uint64_t sum = le64_get(rec + RECORD_SUM);
         fix_record(rec);
-        if (sum == le64_get(rec + RECORD_SUM) && memcmp(rec, again, RECORD_FIELDS) == 0)
+        bool intact = sum == le64_get(rec + RECORD_SUM);
+        if (intact && memcmp(rec, again, RECORD_FIELDS) == 0)
             return true;
+        any |= intact && le32_get(rec + 12) == h->id && memcmp(rec + 16, h->uuid, 16) == 0 && memcmp(rec, again, 12) == 0;
     }
-    return false;
+    return !any && !outvoted(block, again);
 }
 
 /* Nothing that is computed from a header that was accepted may leave the file or overflow. */
@@ -176,6 +194,13 @@ size_t fuzz_seed(unsigned i, uint8_t *out, size_t cap)
         memcpy(out + 2, block, 2 * CHEAD_BYTES);
         out[9] ^= 1;
         return 2 + 2 * CHEAD_BYTES;
+    case 5: /* no record is intact, all of them together are */
+        out[0] = HEADER;
+        out[1] = 0x80;
+        for (unsigned n = 0; n < CHEAD_COPIES; n++)
+            block[n * CHEAD_BYTES + 9 * n] ^= 0x40;
+        memcpy(out + 2, block, BLOCK_SIZE);
+        return 2 + BLOCK_SIZE;
     case 2:
         out[0] = TABLE | FIX;
         fuzz_fill(i, out + 3, 512);
