@@ -14,7 +14,7 @@ MANDIR  = $(DESTDIR)$(PREFIX)/share/man/man8
 HELPDIR = $(DESTDIR)/sbin
 
 .NOTPARALLEL:
-.PHONY: build mount unmount check soak bench deps install uninstall clean
+.PHONY: build mount unmount check soak bench bench-ecc deps install uninstall clean
 
 build: ## build the programs into build/bin
 	sh tools/build.sh $(BUILD)
@@ -41,6 +41,12 @@ bench: ## compare with libfuse's passthrough_ll
 	sh tools/build.sh $(BUILD)
 	bash bench/peers.sh $(BUILD)/peers
 	python3 bench/bench.py --bin $(BUILD)/bin --peers $(BUILD)/peers $(BENCH_ARGS)
+
+bench-ecc: build ## parity beside ISA-L (Debian's, if it can be installed) and beside what the memory gives
+	sh tools/deps.sh bench || echo 'bench-ecc: without ISA-L'
+	sh tools/build.sh $(BUILD)
+	cmake --build $(BUILD) --target ecc_speed
+	$(BUILD)/bench/ecc_speed $(BENCH_ARGS)
 
 install: build
 	install -d "$(SBINDIR)" "$(BINDIR)" "$(MANDIR)" "$(HELPDIR)"

@@ -43,10 +43,7 @@ INLINE void add_columns(const struct sweep *s, const __m128i (*halves)[2], unsig
         acc[i] = s->add ? _mm256_loadu_si256((const __m256i *)dst) : _mm256_setzero_si256();
     }
     for (unsigned c = 0; c < s->members; c++) {
-        if (row == 0)
-            _mm_prefetch((const char *)((uintptr_t)s->next[c] + s->next_begin + (off - s->begin)), _MM_HINT_T1);
-        if (s->src[c])
-            add_member(s->src[c] + off, halves + c * R, acc, R);
+        add_member(s->src[c] + off, halves + c * R, acc, R);
     }
     SWEEP_UNROLL for (unsigned i = 0; i < R * WIDE; i++)
         _mm256_storeu_si256((__m256i *)(s->dst[row + i / WIDE] + off + i % WIDE * VECTOR), acc[i]);
@@ -57,7 +54,7 @@ INLINE void sweep_rows(const struct sweep *s, unsigned row, unsigned R)
     __m128i halves[SWEEP_MEMBERS * ROWS][2];
     for (unsigned c = 0; c < s->members; c++) {
         for (unsigned r = 0; r < R; r++)
-            memcpy(halves[c * R + r], field_halves[s->coef[(row + r) * s->stride + c]], sizeof(halves[0]));
+            memcpy(halves[c * R + r], field_halves[s->coef[c][(row + r) * s->stride]], sizeof(halves[0]));
     }
     for (size_t off = s->begin; off < s->end; off += WIDE * VECTOR)
         add_columns(s, halves, row, off, R);

@@ -26,10 +26,8 @@ static void scalar_sweep(const struct sweep *s)
         uint8_t *dst = s->dst[r] + s->begin;
         if (!s->add)
             memset(dst, 0, len);
-        for (unsigned c = 0; c < s->members; c++) {
-            if (s->src[c])
-                add_product(dst, s->src[c] + s->begin, len, s->coef[r * s->stride + c]);
-        }
+        for (unsigned c = 0; c < s->members; c++)
+            add_product(dst, s->src[c] + s->begin, len, s->coef[c][r * s->stride]);
     }
 }
 

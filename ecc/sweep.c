@@ -12,47 +12,68 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Where the sweep behind members c … c + s->members reads: further members, or the first ones in the next piece. */
-static void look_ahead(struct sweep *s, unsigned c, unsigned cols, const uint8_t *const *src, size_t len)
+/* A walk over the stored members (those not NULL) of one piece after the other, a few at a time. */
+struct walk {
+    const uint8_t *coef;
+    unsigned cols;
+    const uint8_t *const *src;
+    size_t len;
+    unsigned c; /* where it stands: member and byte */
+    size_t off;
+};
+
+/* The next members, or none if no member is stored. */
+static void take(struct walk *w, struct sweep *out)
 {
-    unsigned left = cols - c - s->members;
-    s->next_begin = s->begin;
-    if (left >= s->members) {
-        s->next = src + c + s->members;
-    } else if (left > 0) {
-        s->next = src + cols - s->members; /* a pointer for each member, though fewer are left */
-    } else {
-        s->next = src;
-        s->next_begin = s->end < len ? s->end : s->begin;
+    out->members = 0;
+    out->begin = w->off;
+    out->end = min_size(w->off + SWEEP_PIECE, w->len);
+    out->add = w->c > 0;
+    for (; w->c < w->cols && (out->members < SWEEP_MEMBERS || !w->src[w->c]); w->c++) {
+        if (w->src[w->c]) {
+            out->src[out->members] = w->src[w->c];
+            out->coef[out->members++] = w->coef + w->c;
+        }
+    }
+    if (w->c == w->cols) {
+        w->c = 0;
+        w->off = out->end;
     }
 }
 
-/* One piece: all members, in as few sweeps as possible, of nearly the same size. s->begin and s->end are set. */
-static void sweep_piece(sweep_fn *fn, struct sweep *s, const uint8_t *coef, unsigned cols, const uint8_t *const *src, size_t len)
+/* If nothing comes after s, it may as well fetch what it has. */
+static void look_ahead(struct sweep *s, const struct sweep *after)
 {
-    unsigned sweeps = (cols + SWEEP_MEMBERS - 1) / SWEEP_MEMBERS;
-    for (unsigned c = 0; c < cols; c += s->members, sweeps--) {
-        s->members = (cols - c) / sweeps;
-        s->coef = coef + c;
-        s->src = src + c;
-        s->add = c > 0;
-        look_ahead(s, c, cols, src, len);
-        fn(s);
+    for (unsigned c = 0; c < SWEEP_MEMBERS; c++)
+        s->next[c] = after->src[c < after->members ? c : 0] + after->begin;
+}
+
+/* more: what is behind len in the blocks will be wanted next. */
+static void sweep_on(sweep_fn *fn, const uint8_t *coef, unsigned rows, unsigned cols, const uint8_t *const *src, uint8_t *const *dst,
+                     size_t len, bool more)
+{
+    struct walk w = { .coef = coef, .cols = cols, .src = src, .len = len };
+    struct sweep sweep[2] = { { .stride = cols, .rows = rows, .dst = dst }, { .stride = cols, .rows = rows, .dst = dst } };
+    struct sweep *now = &sweep[0], *after = &sweep[1], *swap;
+    assert(rows >= 1 && rows <= ECC_M_MAX && len % ECC_ALIGN == 0);
+    take(&w, now);
+    for (unsigned r = 0; now->members == 0 && r < rows; r++)
+        memset(dst[r], 0, len);
+    while (now->members > 0 && now->begin < len) {
+        bool end = w.off == len;
+        take(&w, after);
+        look_ahead(now, end && !more ? now : after);
+        fn(now);
+        swap = now;
+        now = after;
+        after = swap;
     }
 }
 
 void sweep_apply(sweep_fn *fn, const uint8_t *coef, unsigned rows, unsigned cols, const uint8_t *const *src, uint8_t *const *dst,
                  size_t len)
 {
-    assert(rows >= 1 && rows <= ECC_M_MAX && len % ECC_ALIGN == 0);
-    struct sweep s = { .stride = cols, .rows = rows, .dst = dst };
-    for (unsigned r = 0; cols == 0 && r < rows; r++)
-        memset(dst[r], 0, len);
-    for (size_t off = 0; off < len; off = s.end) {
-        s.begin = off;
-        s.end = min_size(off + SWEEP_PIECE, len);
-        sweep_piece(fn, &s, coef, cols, src, len);
-    }
+    sweep_on(fn, coef, rows, cols, src, dst, len, false);
 }
 
 void sweep_encode(sweep_fn *fn, const struct ecc_code *code, const uint8_t *const *data, uint8_t *const *parity, size_t len)
@@ -107,20 +128,20 @@ static size_t syndrome_piece(sweep_fn *fn, const struct ecc_code *code, size_t b
 {
     uint8_t scratch[ECC_M_MAX][SWEEP_PIECE], *dst[ECC_M_MAX];
     const uint8_t *src[ECC_N_MAX];
-    size_t row = c->layout.D * block_size, at = b->first * block_size + off, left = b->count * block_size - off;
-    struct sweep s = { .stride = code->n, .rows = code->m, .dst = dst, .end = min_size(block_size - off % block_size, SWEEP_PIECE) };
+    size_t row = c->layout.D * block_size, at = b->first * block_size + off;
+    size_t len = min_size(block_size - off % block_size, SWEEP_PIECE);
     for (unsigned i = 0; i < code->k; i++)
         src[i] = i < b->members ? c->stored + i * row + at : NULL;
     for (unsigned j = 0; j < code->m; j++) {
         src[code->k + j] = c->stored + (b->members + j) * row + at;
         dst[j] = c->out ? c->out + j * row + at : scratch[j];
     }
-    sweep_piece(fn, &s, code->syndrome, code->n, src, left);
+    sweep_on(fn, code->syndrome, code->m, code->n, src, dst, len, off + len < b->count * block_size);
     for (unsigned j = 0; c->dirty && j < code->m; j++) {
-        if (!all_zero(dst[j], s.end))
+        if (!all_zero(dst[j], len))
             c->dirty[at / block_size] = 1;
     }
-    return s.end;
+    return len;
 }
 
 static void syndrome_band(sweep_fn *fn, const struct ecc_code *code, size_t block_size, const struct ecc_container *c,

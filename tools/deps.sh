@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# deps.sh: install the Debian packages that are missing. Usage: deps.sh [build] [test]
+# deps.sh: install the Debian packages that are missing. Usage: deps.sh [build] [test] [bench]
 # Does nothing, and needs no root, when dpkg says that everything is there.
 set -eu
 
 build='gcc libc6-dev make cmake ninja-build pkg-config fuse3 libfuse3-dev libsqlite3-dev libzstd-dev libxxhash-dev
     libjansson-dev util-linux mount'
 test='clang libclang-rt-14-dev libcmocka-dev python3 fio sqlite3 acl attr jq git mandoc procps'
+bench='libisal-dev' # to compare with; the benches do without
 
 missing() {
     for p in "$@"; do
@@ -19,7 +20,8 @@ for set in "${@:-build}"; do
     case $set in
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $test" ;;
-    *) echo "deps.sh: unknown set '$set': build and test are known" >&2; exit 16 ;;
+    bench) wanted="$wanted $bench" ;;
+    *) echo "deps.sh: unknown set '$set': build, test and bench are known" >&2; exit 16 ;;
     esac
 done
 
