@@ -6,12 +6,15 @@
     damage.py geometry --holo PROGRAM STORE          the containers and their geometry
     damage.py burst|scattered --seed N --holo PROGRAM STORE
     damage.py stripe --seed N --holo PROGRAM --files DIR STORE
+    damage.py flips --seed N STORE                   one byte in a thousand of every container file
+    damage.py flips-journals --seed N STORE          the same of both journals, all superblocks and remap tables
     damage.py same DIR DIR                           are the container files identical?
     damage.py compare [--lost PLACES] DIR MNT        is every file what it was?
 
 burst: in every container m·D consecutive blocks anywhere among data and parity. scattered: m blocks of every
 stripe, and one copy of the header and of every checksum table. stripe: m + 1 data blocks of one stripe of one
-data container; prints which bytes of which file they hold, found by their content.
+data container; prints which bytes of which file they hold, found by their content. flips-journals: no byte of the
+journals is flipped in both copies, and at most ten of a block in each: then all of it must come back.
 """
 import argparse
 import json
@@ -142,6 +145,44 @@ def stripe(args):
     return 0
 
 
+def flip_places(size, rnd):
+    """Offsets of about one byte in a thousand."""
+    return rnd.sample(range(size), min(size, round(rnd.gauss(size / 1000, (size / 1000) ** 0.5))))
+
+
+def flip_at(path, places, rnd):
+    data = bytearray(path.read_bytes())
+    for at in places:
+        data[at] ^= rnd.randrange(1, 256)
+    with open(path, "r+b") as f:
+        f.write(data)
+        os.fsync(f.fileno())
+    print(f"{path.name}: {len(places)} bytes")
+
+
+def flips(args):
+    rnd = random.Random(args.seed + 3)
+    for path in sorted(Path(args.store, "containers").glob("*/*.hc")):
+        flip_at(path, flip_places(path.stat().st_size, rnd), rnd)
+    return 0
+
+
+def flips_journals(args):
+    rnd = random.Random(args.seed + 4)
+    store, taken = Path(args.store), set()
+    for i in range(2):
+        path, in_block, places = store / f"journal.{i}", {}, []
+        for at in flip_places(path.stat().st_size, rnd):
+            n = in_block[at // BLOCK] = in_block.get(at // BLOCK, 0) + 1
+            if n <= 10 and at not in taken:
+                places.append(at)
+        taken.update(places)
+        flip_at(path, places, rnd)
+    for path in sorted([*store.glob("superblock.?"), *store.glob("remap.?")]):
+        flip_at(path, flip_places(path.stat().st_size, rnd), rnd)
+    return 0
+
+
 def same(args):
     a = {p.relative_to(args.a): p for p in Path(args.a).rglob("*.hc")}
     b = {p.relative_to(args.b): p for p in Path(args.b).rglob("*.hc")}
@@ -232,6 +273,10 @@ def main():
         s.add_argument("--seed", type=int, default=0)
         s.add_argument("--files")
         s.add_argument("store")
+    for name in ("flips", "flips-journals"):
+        s = sub.add_parser(name)
+        s.add_argument("--seed", type=int, default=0)
+        s.add_argument("store")
     d = sub.add_parser("same")
     d.add_argument("a")
     d.add_argument("b")
@@ -240,7 +285,7 @@ def main():
     c.add_argument("files")
     c.add_argument("mnt")
     args = p.parse_args()
-    return globals()[args.what](args)
+    return globals()[args.what.replace("-", "_")](args)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ passed=0 failed=0
 out=$(mktemp "${TMPDIR:-/tmp}/holo-soak.XXXXXX")
 trap 'rm -f "$out"' EXIT
 while [ $SECONDS -lt $end ]; do
-    for name in fsops crash damage; do
+    for name in fsops crash damage flips; do
         seed=$((RANDOM * 32768 + RANDOM))
         if SEED=$seed ./run.sh $name >"$out" 2>&1; then
             passed=$((passed + 1))
