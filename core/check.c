@@ -78,8 +78,8 @@ static int repair(struct checking *c, const char *path, struct buf *events, char
     c->out->ring_bad = fs->count.ring_blocks_repaired;
     c->out->ring_lost = fs->damaged_ring;
     e = ctab_each(fs, check_container, c);
-    c->out->repaired = fs->count.repaired_blocks; /* a rebuilt stripe repairs more than the block that showed it */
-    c->out->bad = c->out->repaired + c->out->lost;
+    c->out->bad += fs->count.repaired_blocks - c->out->repaired; /* opening has repaired what it met */
+    c->out->repaired = fs->count.repaired_blocks;
     holofs_events_text(fs, events);
     int r = holofs_close(fs);
     e = e ? e : r;

@@ -13,7 +13,7 @@ struct holofs_check {
     unsigned superblocks_bad;      /* copies that do not carry the winner */
     bool unclean;                  /* not cleanly closed: the ring had to be read */
     bool index_rebuilt;
-    uint64_t ring_bad, ring_lost;  /* blocks right in one copy only; txgs right in none */
+    uint64_t ring_bad, ring_lost;  /* blocks not right in both copies; txgs right in none */
     uint64_t containers, missing;  /* sealed ones; those without a readable file */
     uint64_t blocks, bad, repaired, lost;
     uint64_t parity_disagrees;     /* stripes without protection (core/whole.h) */

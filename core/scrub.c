@@ -161,7 +161,15 @@ static int solve_erasures(struct job *j)
     return e;
 }
 
-/* Leave out what a reader has repaired meanwhile: it is on the medium as it should be (REPAIR held). */
+static uint64_t count_different(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < BLOCK_SIZE; i++)
+        n += a[i] != b[i];
+    return n;
+}
+
+/* Leave out what a reader has repaired meanwhile: it is on the medium as it should be (REPAIR held). Others are counted. */
 static unsigned drop_repaired(struct job *j, struct heal *h, unsigned n)
 {
     uint32_t base = chead_file_block(&j->o->h, 0);
@@ -171,7 +179,9 @@ static unsigned drop_repaired(struct job *j, struct heal *h, unsigned n)
             run++;
         container_read_positions(j->fs, j->o, h[i].file_block - base, run, j->buf, NULL);
         for (unsigned k = 0; k < run; k++) {
-            if (memcmp(j->buf + (size_t)k * BLOCK_SIZE, h[i + k].block, BLOCK_SIZE) != 0)
+            uint64_t wrong = count_different(j->buf + (size_t)k * BLOCK_SIZE, h[i + k].block);
+            COUNT(j->fs, corrected_bytes, wrong);
+            if (wrong)
                 h[left++] = h[i + k];
             else
                 j->fate[h[i + k].file_block - base] = FATE_RIGHT;

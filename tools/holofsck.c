@@ -49,15 +49,16 @@ static void help(void)
            "Exit bits: 1 repaired, 4 left uncorrected, 8 operational error, 16 usage, 32 cancelled.\n");
 }
 
-static uint64_t left(const struct holofs_check *c)
+/* Lost, or known and not to be brought onto the medium. */
+static uint64_t left(const struct settings *s, const struct holofs_check *c)
 {
-    return c->lost + c->missing + c->ring_lost + c->parity_disagrees;
+    return c->lost + c->missing + c->ring_lost + c->parity_disagrees + (s->repair ? c->bad - c->repaired - c->lost : 0);
 }
 
 static int exit_code(const struct settings *s, const struct holofs_check *c)
 {
     uint64_t wrong = c->superblocks_bad + c->ring_bad + c->bad + c->index_rebuilt;
-    if (left(c) || (!s->repair && wrong))
+    if (left(s, c) || (!s->repair && wrong))
         return FSCK_LEFT | (s->repair && c->repaired ? FSCK_REPAIRED : 0);
     return s->repair && wrong ? FSCK_REPAIRED : FSCK_OK;
 }
@@ -70,7 +71,7 @@ static void print_text(const struct settings *s, const struct holofs_check *c, c
     if (c->superblocks_bad)
         printf("superblocks: %u of 5 copies were wrong\n", c->superblocks_bad);
     if (c->ring_bad || c->ring_lost)
-        printf("ring: %llu blocks right in one copy only, %llu transaction groups lost\n", (unsigned long long)c->ring_bad,
+        printf("ring: %llu blocks not right in both copies, %llu transaction groups lost\n", (unsigned long long)c->ring_bad,
                (unsigned long long)c->ring_lost);
     if (c->index_rebuilt)
         printf("index: rebuilt from ring and containers\n");
@@ -80,7 +81,7 @@ static void print_text(const struct settings *s, const struct holofs_check *c, c
     if (c->parity_disagrees)
         printf("parity: of %llu stripes it contradicts the data, which are as they were written: copy their files anew\n",
                (unsigned long long)c->parity_disagrees);
-    if (events->len && (s->verbose || left(c)))
+    if (events->len && (s->verbose || left(s, c)))
         printf("%s", (const char *)events->p);
     printf("%s: %s\n", s->store, code & FSCK_LEFT ? "errors left" : code & FSCK_REPAIRED ? "repaired" : "clean");
     if (!s->repair && (code & FSCK_LEFT))

@@ -147,7 +147,8 @@ def stripe(args):
 
 def flip_places(size, rnd):
     """Offsets of about one byte in a thousand."""
-    return rnd.sample(range(size), min(size, round(rnd.gauss(size / 1000, (size / 1000) ** 0.5))))
+    n = round(rnd.gauss(size / 1000, (size / 1000) ** 0.5))
+    return rnd.sample(range(size), max(0, min(size, n)))
 
 
 def flip_at(path, places, rnd):
