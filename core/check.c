@@ -78,8 +78,9 @@ static int repair(struct checking *c, const char *path, struct buf *events, char
     c->out->ring_bad = fs->count.ring_blocks_repaired;
     c->out->ring_lost = fs->damaged_ring;
     e = ctab_each(fs, check_container, c);
-    c->out->bad += fs->count.repaired_blocks - c->out->repaired; /* opening has repaired what it met */
-    c->out->repaired = fs->count.repaired_blocks;
+    uint64_t repaired = fs->count.repaired_blocks; /* opening and the scrubber have repaired what they met */
+    c->out->bad += repaired - c->out->repaired;
+    c->out->repaired = repaired;
     holofs_events_text(fs, events);
     int r = holofs_close(fs);
     e = e ? e : r;

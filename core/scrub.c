@@ -173,15 +173,16 @@ static uint64_t count_different(const uint8_t *a, const uint8_t *b)
 static unsigned drop_repaired(struct job *j, struct heal *h, unsigned n)
 {
     uint32_t base = chead_file_block(&j->o->h, 0);
+    bool unreadable[RUN_BLOCKS];
     unsigned left = 0;
     for (unsigned i = 0, run = 1; i < n; i += run, run = 1) {
         while (i + run < n && run < RUN_BLOCKS && h[i + run].file_block == h[i].file_block + run)
             run++;
-        container_read_positions(j->fs, j->o, h[i].file_block - base, run, j->buf, NULL);
+        container_read_positions(j->fs, j->o, h[i].file_block - base, run, j->buf, unreadable);
         for (unsigned k = 0; k < run; k++) {
             uint64_t wrong = count_different(j->buf + (size_t)k * BLOCK_SIZE, h[i + k].block);
-            COUNT(j->fs, corrected_bytes, wrong);
-            if (wrong)
+            COUNT(j->fs, corrected_bytes, unreadable[k] ? BLOCK_SIZE : wrong);
+            if (wrong || unreadable[k])
                 h[left++] = h[i + k];
             else
                 j->fate[h[i + k].file_block - base] = FATE_RIGHT;
