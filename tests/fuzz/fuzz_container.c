@@ -32,7 +32,7 @@ static bool outvoted(const uint8_t *block, const uint8_t *record)
 {
     for (unsigned at = 0; at < RECORD_FIELDS; at++) {
         unsigned votes[256] = { 0 };
-        for (int i = 0; i < CHEAD_COPIES; i++)
+        for (unsigned i = 0; i < CHEAD_COPIES; i++)
             votes[block[i * CHEAD_BYTES + at]]++;
         for (unsigned v = 0; v < 256; v++) {
             if (votes[v] > votes[record[at]])
