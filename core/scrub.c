@@ -151,9 +151,9 @@ static int solve_erasures(struct job *j)
     }
     int e = whole_solve(&j->whole);
     for (uint32_t t = 0; t < D && !e; t++) {
-        if (j->whole.verdict[t] == ECC_REBUILT)
+        if (j->whole.verdict[t] == ECC_REBUILT || j->whole.verdict[t] == ECC_EXPLAINED)
             e = confirm_rebuilt(j, t);
-        else if (j->dirty[t])
+        if (j->dirty[t])
             j->whole.verdict[t] = ECC_TOO_MANY; /* not a contradiction: something in it is wrong or unsure */
     }
     if (!e)

@@ -3,6 +3,7 @@
 #include "core/whole.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -21,7 +22,8 @@ int whole_init(struct holofs *fs, struct copen *o, struct whole *w)
     w->stored = big_get(fs, (size_t)n * BLOCK_SIZE);
     w->erased = calloc(n, 1);
     w->verdict = calloc(o->h.D, 1);
-    return w->stored && w->erased && w->verdict ? 0 : -ENOMEM;
+    w->suspect = calloc(o->h.D, 1);
+    return w->stored && w->erased && w->verdict && w->suspect ? 0 : -ENOMEM;
 }
 
 void whole_fini(struct whole *w)
@@ -31,6 +33,7 @@ void whole_fini(struct whole *w)
     big_put(w->fs, w->stored);
     free(w->erased);
     free(w->verdict);
+    free(w->suspect);
     ecc_code_destroy(w->own);
 }
 
@@ -57,7 +60,7 @@ int whole_solve(struct whole *w)
         big_pin(w->fs, waves);
     }
     big_pin(w->fs, w->stored);
-    int e = ecc_rebuild_container(w->fs->plan, w->code, BLOCK_SIZE, &l, w->stored, w->erased, waves, w->verdict);
+    int e = ecc_rebuild_container(w->fs->plan, w->code, BLOCK_SIZE, &l, w->stored, w->erased, waves, w->verdict, w->suspect);
     engine_tell(w->fs);
     big_put(w->fs, waves);
     if (erased)
@@ -65,34 +68,56 @@ int whole_solve(struct whole *w)
     return e;
 }
 
-/* Ask the CPU once more: what an engine says in passing is no ground for an accusation. */
-static bool contradicts(const struct whole *w, uint32_t stripe, uint8_t *scratch)
+enum { NOBODY = 255 };
+
+/* Ask the CPU once more, with all blocks as they are now: what an engine says in passing is no ground for an accusation. */
+static bool contradicts(struct whole *w, uint32_t stripe, uint8_t *scratch)
 {
     const struct ecc_layout l = { .used = w->o->h.used, .D = w->o->h.D };
+    unsigned k = w->o->h.k, m = w->o->h.m;
     const uint8_t *block[ECC_N_MAX];
-    for (unsigned i = 0; i < w->o->h.k + w->o->h.m; i++) {
-        uint32_t x = ecc_layout_position(&l, w->o->h.k, stripe, i);
+    uint8_t *wave[ECC_M_MAX];
+    bool clean = true;
+    for (unsigned i = 0; i < k + m; i++) {
+        uint32_t x = ecc_layout_position(&l, k, stripe, i);
         block[i] = x == UINT32_MAX ? NULL : w->stored + (size_t)x * BLOCK_SIZE;
     }
-    return !ecc_parity_agrees(w->fs->engine, w->code, block, scratch, BLOCK_SIZE);
+    for (unsigned j = 0; j < m; j++)
+        wave[j] = scratch + (size_t)j * BLOCK_SIZE;
+    w->fs->engine->syndrome(w->code, block, wave, BLOCK_SIZE);
+    for (unsigned j = 0; j < m; j++)
+        clean &= wave[j][0] == 0 && memcmp(wave[j], wave[j] + 1, BLOCK_SIZE - 1) == 0;
+    int suspect = clean ? -1 : ecc_suspect(w->fs->engine, w->code, (const uint8_t *const *)wave, BLOCK_SIZE, NULL, 0);
+    w->suspect[stripe] = suspect >= 0 && block[suspect] ? (uint8_t)suspect : NOBODY;
+    return !clean;
+}
+
+static void tell(struct whole *w, uint32_t stripe, uint32_t n)
+{
+    unsigned suspect = w->suspect[stripe];
+    const char *what = suspect == NOBODY ? "?" : suspect < w->o->h.k ? "data" : "parity";
+    event_add(w->fs, "parity_disagrees", "s:i, s:i, s:i, s:s, s:i", "container", (int)w->o->h.id, "stripe", (int)stripe, "stripes", (int)n,
+              "suspect", what, "member", suspect == NOBODY ? -1 : (int)suspect);
 }
 
 uint32_t whole_tell_disagreements(struct whole *w)
 {
-    uint32_t D = w->o->h.D, all = 0;
+    uint32_t D = w->o->h.D, all = 0, first = 0;
     uint8_t *scratch = NULL;
-    for (uint32_t t = 0, run = 0; t < D; t += run + 1, run = 0) {
-        while (t + run < D && w->verdict[t + run] == ECC_DISAGREES) {
-            scratch = scratch ? scratch : big_get(w->fs, (size_t)w->o->h.m * BLOCK_SIZE);
-            if (scratch && !contradicts(w, t + run, scratch))
-                break;
-            run++;
-        }
-        if (run)
-            event_add(w->fs, "parity_disagrees", "s:i, s:i, s:i", "container", (int)w->o->h.id, "stripe", (int)t, "stripes", (int)run);
-        all += run;
+    for (uint32_t t = 0; t < D; t++) {
+        if (w->verdict[t] != ECC_DISAGREES && w->verdict[t] != ECC_EXPLAINED)
+            continue;
+        scratch = scratch ? scratch : big_get(w->fs, (size_t)w->o->h.m * BLOCK_SIZE);
+        w->verdict[t] = scratch && contradicts(w, t, scratch) ? ECC_DISAGREES : ECC_AGREES;
     }
     big_put(w->fs, scratch);
+    for (uint32_t t = 0; t < D; t++) { /* neighbours with one suspect together */
+        bool told = w->verdict[t] == ECC_DISAGREES;
+        first = t > 0 && told && w->verdict[t - 1] == ECC_DISAGREES && w->suspect[t] == w->suspect[t - 1] ? first : t;
+        all += told;
+        if (told && (t + 1 == D || w->verdict[t + 1] != ECC_DISAGREES || w->suspect[t + 1] != w->suspect[t]))
+            tell(w, first, t + 1 - first);
+    }
     COUNT(w->fs, parity_disagrees, all);
     return all;
 }

@@ -11,7 +11,7 @@ struct box {
     unsigned k, m;
     size_t block, stored_bytes;
     uint32_t positions;
-    uint8_t *good, *stored, *erased, *waves, *verdict;
+    uint8_t *good, *stored, *erased, *waves, *verdict, *suspect;
 };
 
 static void box_init(struct box *b, unsigned k, unsigned m, uint32_t seed, uint32_t used, uint32_t D, size_t block,
@@ -27,6 +27,7 @@ static void box_init(struct box *b, unsigned k, unsigned m, uint32_t seed, uint3
     b->erased = calloc(b->positions, 1);
     b->waves = malloc(m * D * block);
     b->verdict = malloc(D);
+    b->suspect = malloc(D);
     fill_random(b->good, used * block, random);
     const struct ecc_container c = { .layout = b->l, .stored = b->good, .out = b->good + used * block };
     assert_int_equal(scalar()->containers(ECC_ENCODE, b->code, block, &c, 1), 0);
@@ -42,6 +43,7 @@ static void box_fini(struct box *b)
     free(b->erased);
     free(b->waves);
     free(b->verdict);
+    free(b->suspect);
 }
 
 static void box_reset(struct box *b)
@@ -59,7 +61,9 @@ static void lose(struct box *b, uint32_t x)
 static void rebuild(struct box *b)
 {
     memset(b->verdict, 0xff, b->l.D);
-    assert_int_equal(ecc_rebuild_container(b->plan, b->code, b->block, &b->l, b->stored, b->erased, b->waves, b->verdict), 0);
+    assert_int_equal(ecc_rebuild_container(b->plan, b->code, b->block, &b->l, b->stored, b->erased, b->waves, b->verdict,
+                                           b->suspect),
+                     0);
 }
 
 static unsigned lost_of(const struct box *b, uint32_t stripe)
@@ -166,8 +170,33 @@ static uint32_t any_of_stripe(const struct box *b, uint32_t stripe, uint64_t *ra
     return x;
 }
 
-/* One byte wrong in a block that is called right: with any number of losses below m it is noticed, and only there. */
-static void a_contradiction_is_noticed_while_parity_is_left_over(void **state)
+static unsigned member_of(const struct box *b, uint32_t x)
+{
+    uint32_t stripe;
+    unsigned member;
+    ecc_layout_locate(&b->l, b->k, x, &stripe, &member);
+    return member;
+}
+
+/* Blocks of one stripe, with `losses` erased and `wrong` of the others with some wrong bytes, in the same columns. */
+static void damage_stripe(struct box *b, uint32_t stripe, unsigned losses, unsigned wrong, uint32_t *last_wrong, uint64_t *random)
+{
+    bool hit[256] = { false };
+    box_reset(b);
+    while (lost_of(b, stripe) < losses)
+        lose(b, any_of_stripe(b, stripe, random));
+    for (unsigned i = 0; i < wrong; i++) {
+        do
+            *last_wrong = any_of_stripe(b, stripe, random);
+        while (b->erased[*last_wrong] || hit[member_of(b, *last_wrong)]);
+        hit[member_of(b, *last_wrong)] = true;
+        for (unsigned j = 0; j < 5; j++)
+            b->stored[*last_wrong * b->block + 30 * j] ^= (uint8_t)(1 + random_below(random, 255));
+    }
+}
+
+/* With any number of losses below m it is noticed, and in that stripe alone; with fewer than m − 1 the block is named. */
+static void one_wrong_block_is_named_and_what_was_lost_comes_back(void **state)
 {
     (void)state;
     uint64_t random = SEED;
@@ -176,13 +205,33 @@ static void a_contradiction_is_noticed_while_parity_is_left_over(void **state)
     for (unsigned losses = 0; losses < 6; losses++) {
         for (unsigned tries = 0; tries < 40; tries++) {
             uint32_t stripe = random_below(&random, 7), wrong;
-            box_reset(&b);
-            while (lost_of(&b, stripe) < losses)
-                lose(&b, any_of_stripe(&b, stripe, &random));
-            do
-                wrong = any_of_stripe(&b, stripe, &random);
-            while (b.erased[wrong]);
-            b.stored[wrong * b.block + random_below(&random, 192)] ^= (uint8_t)(1 + random_below(&random, 255));
+            damage_stripe(&b, stripe, losses, 1, &wrong, &random);
+            rebuild(&b);
+            for (uint32_t t = 0; t < 7; t++) {
+                bool named = losses >= 1 && losses <= 4;
+                assert_int_equal(b.verdict[t], t != stripe ? ECC_AGREES : named ? ECC_EXPLAINED : ECC_DISAGREES);
+                if (t == stripe && named)
+                    assert_int_equal(b.suspect[t], member_of(&b, wrong));
+            }
+            for (uint32_t x = 0; x < b.positions && losses <= 4; x++) {
+                if (x != wrong)
+                    assert_memory_equal(b.stored + x * b.block, b.good + x * b.block, b.block);
+            }
+        }
+    }
+    box_fini(&b);
+}
+
+static void two_wrong_blocks_are_noticed_and_nobody_is_named(void **state)
+{
+    (void)state;
+    uint64_t random = SEED;
+    struct box b;
+    box_init(&b, 10, 6, 5, 60, 7, 192, NULL, &random);
+    for (unsigned losses = 0; losses < 4; losses++) {
+        for (unsigned tries = 0; tries < 40; tries++) {
+            uint32_t stripe = random_below(&random, 7), wrong;
+            damage_stripe(&b, stripe, losses, 2, &wrong, &random);
             rebuild(&b);
             for (uint32_t t = 0; t < 7; t++)
                 assert_int_equal(b.verdict[t], t == stripe ? ECC_DISAGREES : ECC_AGREES);
@@ -198,7 +247,8 @@ int main(void)
         cmocka_unit_test(scattered_losses_of_every_redundancy_come_back),
         cmocka_unit_test(nothing_lost_needs_no_memory_and_changes_nothing),
         cmocka_unit_test(too_many_losses_in_one_stripe_leave_it_as_it_was),
-        cmocka_unit_test(a_contradiction_is_noticed_while_parity_is_left_over),
+        cmocka_unit_test(one_wrong_block_is_named_and_what_was_lost_comes_back),
+        cmocka_unit_test(two_wrong_blocks_are_noticed_and_nobody_is_named),
     };
     printf("seed %d\n", SEED);
     return cmocka_run_group_tests(tests, NULL, NULL);
