@@ -16,4 +16,3 @@ foreach(name
 endforeach()
 target_link_libraries(test_ecc_decode PRIVATE m)
 target_link_libraries(test_ecc_success PRIVATE m)
-holo_test(ecc cuda cuda ecc base)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_cuda.c: a machine or build without a GPU says so, clearly. */
+/* test_loader.c: a machine or build without a GPU says so, clearly. */
 #include "cuda/cuda.h"
 #include "tests/ecc/helper.h"
 
