@@ -8,11 +8,13 @@
  * 2. Otherwise a pass: sums of all columns with the engine, without those members that count as lost; columns whose sums
  *    are all 0 are right; the others are decoded one by one, and the suspects changed by that are asked for their checksums.
  *    Errors are looked for at suspects only, so every pass that confirms somebody makes the next one stricter.
+ * 3. If most columns are wrong, a few members may be wrong all over: these count as lost in the pass (ruined.c).
+ * 4. If a pass confirms nobody, other explanations of its columns are tried, one suspect at a time (search.c).
  *
  * Invariants:
  * - A member's bytes differ from what the caller gave only while a pass works; what no checksum confirmed is taken back at
  *   the end of the pass, from the list of fixes.
- * - state only ever changes to ECC_RIGHT, in accept().
+ * - state only ever changes to ECC_RIGHT, in decode_accept().
  */
 #include "ecc/decode.h"
 
@@ -24,8 +26,8 @@
 #include "ecc/code.h"
 #include "ecc/decode_private.h"
 
-/* What the search may cost a stripe that cannot be decoded: about 20 ms each. */
-enum { SEARCH_ASKS = 1 << 16, SEARCH_ASKED_BYTES = SEARCH_ASKS * 4096, SEARCH_GUESSES = 1 << 17 };
+/* What the search may cost a stripe that cannot be decoded: about 25 ms each. */
+enum { SEARCH_ASKS = 1 << 18, SEARCH_ASKED_BYTES = 1 << 30, SEARCH_GUESSES = 1 << 17 };
 
 static unsigned max_errors(unsigned n)
 {

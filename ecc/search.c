@@ -206,11 +206,14 @@ static bool search_member(struct ecc_decoder *d, unsigned x, unsigned errors, bo
     return false;
 }
 
+/* Those without a checksum to ask are suspects like others, but cannot be found in this way. */
 static bool search_all(struct ecc_decoder *d, unsigned errors, bool deep)
 {
     bool found = false;
-    for (unsigned i = 0; i < d->suspects.n; i++)
-        found |= search_member(d, d->suspects.member[i], errors, deep);
+    for (unsigned i = 0; i < d->suspects.n; i++) {
+        unsigned x = d->suspects.member[i];
+        found |= d->damage->state[x] != ECC_UNSURE && search_member(d, x, errors, deep);
+    }
     return found;
 }
 

@@ -359,7 +359,7 @@ static void what_cannot_be_decoded_is_given_up_soon(void **state)
     damage_flips(&p, 5, p.n, 1e-3, &random);
     patient_examine(&p);
     assert_int_equal(patient_decode(&p, fastest(), &out), -HOLO_EPARITY);
-    assert_in_range(p.asked, 1, (1 << 16) + 100);
+    assert_in_range(p.asked, 1, (1 << 18) + 100);
     patient_fini(&p);
     ecc_code_destroy(code);
 }
