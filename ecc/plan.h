@@ -28,6 +28,7 @@ struct ecc_plan_options {
     const struct ecc_engine *cpu;     /* NULL: the fastest of this machine */
     const struct ecc_engine *device;  /* NULL: none. Called from several threads at once */
     bool device_always;               /* asked for by name: never weighed against the CPU, only fallen back from */
+    uint64_t (*now_ns)(void);         /* NULL: the monotonic clock; tests bring one that they move */
 };
 
 /*

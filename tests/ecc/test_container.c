@@ -69,8 +69,8 @@ static void rebuild(struct box *b)
 static unsigned lost_of(const struct box *b, uint32_t stripe)
 {
     unsigned n = 0;
-    for (uint32_t x = 0; x < b->positions; x++)
-        n += b->erased[x] && x % b->l.D == stripe;
+    for (uint32_t x = stripe; x < b->positions; x += b->l.D)
+        n += b->erased[x];
     return n;
 }
 
