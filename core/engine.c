@@ -199,12 +199,35 @@ json_t *engine_json(struct holofs *fs)
     return o;
 }
 
+/* What nobody knows is left out. */
+static void put_known(json_t *o, const char *key, int64_t v)
+{
+    if (v >= 0)
+        put(o, key, (uint64_t)v);
+}
+
 json_t *gpu_json(struct holofs *fs)
 {
     struct cuda_status s;
     struct ecc_plan_stats p;
     cuda_status_get(&s);
     ecc_plan_get_stats(fs->plan, &p);
-    return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I}", "present", s.present, "name", s.name, "why", s.why, "memory_bytes",
-                     (json_int_t)s.memory_bytes, "launches", (json_int_t)s.launches, "fallbacks", (json_int_t)p.fallbacks);
+    json_t *o = json_pack("{s:b, s:b, s:s, s:s, s:s, s:s, s:s}", "present", s.present, "lost", s.lost, "name", s.name, "why", s.why, "driver",
+                          s.driver, "runtime", s.runtime, "last_error", s.last_error);
+    put(o, "multiprocessors", s.multiprocessors);
+    put_real(o, "compute_capability", s.compute_major + s.compute_minor / 10.0);
+    put(o, "memory_bytes", s.memory_bytes);
+    put_known(o, "memory_free_bytes", s.memory_free_bytes);
+    put(o, "memory_held_bytes", s.memory_held_bytes);
+    put(o, "pinned_bytes", s.pinned_bytes);
+    put_known(o, "utilization_pct", s.utilization_pct);
+    put_known(o, "temperature_c", s.temperature_c);
+    put_known(o, "power_mw", s.power_mw);
+    put(o, "launches", s.launches);
+    put(o, "containers", s.containers);
+    put(o, "bytes_in", s.bytes_in);
+    put(o, "bytes_out", s.bytes_out);
+    put(o, "busy_ms", s.busy_ns / 1000000);
+    put(o, "fallbacks", p.fallbacks);
+    return o;
 }
