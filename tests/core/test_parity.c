@@ -3,6 +3,7 @@
 #include "tests/core/rig.h"
 
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 #include "core/check.h"
 #include "ecc/ecc.h"
@@ -172,6 +173,15 @@ static void sound_containers_are_not_accused(void **state)
     victim_stop(&v);
 }
 
+static int holofsck_says(struct victim *v, bool repair)
+{
+    char command[PATH_MAX];
+    snprintf(command, sizeof(command), "%s %s %s > /dev/null 2>&1", HOLOFSCK, repair ? "-y" : "-n", v->r.dir);
+    int status = system(command);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
 static void the_check_counts_contradictions_as_left_in_both_modes(void **state)
 {
     (void)state;
@@ -186,6 +196,7 @@ static void the_check_counts_contradictions_as_left_in_both_modes(void **state)
         assert_int_equal(c.parity_disagrees, 1);
         assert_int_equal(c.bad, 0);
         buf_fini(&events);
+        assert_int_equal(holofsck_says(&v, repair), 4);
     }
     expect_on_medium(&v, v.file);
     victim_stop(&v);
@@ -227,11 +238,17 @@ static void losses_beside_wrong_parity_come_back_or_stay_lost(void **state)
 
 static struct {
     _Atomic int wrong_stripe; /* of every call for waves; −1: none */
+    void (*meanwhile)(void);  /* happens once, during the call for the waves of a container with so many blocks */
+    uint32_t used;
 } device;
 
 static int containers(enum ecc_work work, const struct ecc_code *code, size_t block_size, const struct ecc_container *c, unsigned n)
 {
     int e = ecc_engine_find("scalar")->containers(work, code, block_size, c, n);
+    if (work == ECC_SYNDROME && device.meanwhile && c->layout.used == device.used) {
+        device.meanwhile();
+        device.meanwhile = NULL;
+    }
     for (unsigned i = 0; i < n && work == ECC_SYNDROME && device.wrong_stripe >= 0; i++) {
         uint32_t t = (uint32_t)device.wrong_stripe % c[i].layout.D;
         if (c[i].out)
@@ -301,6 +318,48 @@ static void wrong_waves_neither_spoil_a_repair_nor_accuse(void **state)
     }
 }
 
+static struct victim *shared;
+static const uint8_t *shared_good;
+enum { BURST_AT = 20, MEANWHILE_FROM = 33, MEANWHILE = 9 };
+
+/* Somebody else puts some blocks of the burst right. */
+static void repair_some(void)
+{
+    size_t at = (size_t)chead_file_block(&shared->h, MEANWHILE_FROM) * RIG_BLOCK;
+    int fd = open(shared->path, O_WRONLY);
+    assert_true(pwrite(fd, shared_good + at, MEANWHILE * RIG_BLOCK, (off_t)at) == MEANWHILE * RIG_BLOCK);
+    close(fd);
+}
+
+static void what_somebody_else_repaired_meanwhile_is_not_repaired_again(void **state)
+{
+    (void)state;
+    struct victim v;
+    victim_start(&v);
+    struct ecc_engine gpu = *ecc_engine_find("scalar");
+    uint8_t *good = malloc(v.len);
+    memcpy(good, v.file, v.len);
+    gpu.name = "cuda";
+    gpu.containers = containers;
+    device.wrong_stripe = -1;
+    device.meanwhile = NULL;
+    burst(&v, BURST_AT);
+    v.r.opt.engine = "cuda";
+    v.r.opt.device = &gpu;
+    rig_open(&v.r);
+    shared = &v;
+    shared_good = good;
+    device.used = v.h.used;
+    device.meanwhile = repair_some;
+    scrub_and_wait(&v.r);
+    assert_int_equal(rig_stat(&v.r, "repaired_blocks"), v.h.m * v.h.D - MEANWHILE);
+    assert_int_equal(rig_stat(&v.r, "lost_blocks"), 0);
+    rig_close(&v.r);
+    expect_on_medium(&v, good);
+    free(good);
+    victim_stop(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +369,7 @@ int main(void)
         cmocka_unit_test(losses_beside_wrong_parity_come_back_or_stay_lost),
         cmocka_unit_test(a_burst_comes_back_from_one_call_for_its_waves),
         cmocka_unit_test(wrong_waves_neither_spoil_a_repair_nor_accuse),
+        cmocka_unit_test(what_somebody_else_repaired_meanwhile_is_not_repaired_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
