@@ -3,20 +3,30 @@
 # soak.sh: what takes too long for check.sh. SOAK_PARTS chooses among the functions part_NAME below; each ends in a line
 # 'N passed, N failed', and so does the whole.
 #   decode  SOAK_GROUPS (100,000) damaged groups of each kind of damage
+#   flips   FLIPS_CONTAINERS (20) containers of 64 MiB with one flipped byte in a thousand; SEED chooses them (random)
 #   fuzz    every fuzz target, together for SOAK_MINUTES (60)
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode fuzz mount}
+parts=${SOAK_PARTS:-decode flips fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
-part_decode() {
+# A unit test program with its output shown, and its counts.
+program() {
     local out
     out=$(mktemp "${TMPDIR:-/tmp}/holo-soak.XXXXXX")
-    HOLO_SOAK_GROUPS=${SOAK_GROUPS:-100000} "$build/tests/test_ecc_success" 2>&1 | tee "$out"
+    "$build/tests/$1" 2>&1 | tee "$out"
     echo "$(grep -c '^\[       OK' "$out") passed, $(grep -c '^\[  FAILED  \] [a-zA-Z]' "$out") failed"
     rm -f "$out"
+}
+
+part_decode() {
+    HOLO_SOAK_GROUPS=${SOAK_GROUPS:-100000} program test_ecc_success
+}
+
+part_flips() {
+    SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} FLIPS_CONTAINERS=${FLIPS_CONTAINERS:-20} program test_core_flips
 }
 
 part_fuzz() {

@@ -213,6 +213,57 @@ static void the_mirror_alone_brings_everything_back(void **state)
     }
 }
 
+/* The lsn of an entry of at least three blocks, by what journal.0 says. */
+static uint32_t find_long_entry(struct rig *r)
+{
+    char name[PATH_MAX];
+    size_t len;
+    rig_name(r, "journal.0", name);
+    uint8_t *p = slurp(name, &len);
+    uint32_t at = 0;
+    while (memcmp(p + (size_t)at * RIG_BLOCK, "holoRING", 8) != 0 || p[(size_t)at * RIG_BLOCK + 56] < 3)
+        at++;
+    assert_true((size_t)at * RIG_BLOCK < len);
+    free(p);
+    return at;
+}
+
+static void ruin_ring_block(struct rig *r, uint32_t at)
+{
+    char name[PATH_MAX];
+    uint8_t junk[RIG_BLOCK];
+    for (char c = '0'; c < '2'; c++) {
+        rig_name(r, "journal.x", name);
+        name[strlen(name) - 1] = c;
+        rig_fill((uint64_t)c, junk, sizeof(junk));
+        int fd = open(name, O_WRONLY);
+        assert_true(pwrite(fd, junk, sizeof(junk), (off_t)at * RIG_BLOCK) == (ssize_t)sizeof(junk));
+        close(fd);
+    }
+}
+
+/* A file that is in the ring only, a txg each; then one block of the first is lost in both copies after a clean stop. */
+static void what_both_ring_copies_lost_after_a_clean_stop_is_told_and_the_rest_read(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_start(&r);
+    rig_file(&r, "large", 1, 60000);
+    rig_do(&r, "sync");
+    rig_file(&r, "other", 2, OTHER_BYTES);
+    rig_do(&r, "sync");
+    rig_close(&r);
+    ruin_ring_block(&r, find_long_entry(&r) + 2);
+    rig_open(&r);
+    rig_expect_file(&r, "other", 2, OTHER_BYTES);
+    uint8_t *got = rig_buffer(60000);
+    ssize_t n = holofs_read(r.fs, rig_find(&r, RIG_ROOT, "large"), 0, got, 60000);
+    assert_true(n < 0 && holo_errno((int)n) == EIO);
+    assert_true(rig_event(&r, "ring_lost", "txgs"));
+    free(got);
+    rig_stop(&r);
+}
+
 static void two_damaged_superblocks_are_written_again(void **state)
 {
     (void)state;
@@ -253,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_table_block_lost_in_both_copies_is_made_again),
         cmocka_unit_test(the_only_table_block_lost_in_both_copies_is_made_again),
         cmocka_unit_test(the_mirror_alone_brings_everything_back),
+        cmocka_unit_test(what_both_ring_copies_lost_after_a_clean_stop_is_told_and_the_rest_read),
         cmocka_unit_test(two_damaged_superblocks_are_written_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
