@@ -2,18 +2,22 @@
 /*
  * big.c: a list of anonymous mappings.
  *
- * BIG guards the list; a buffer in use is its user's, `pinned` too. Mapping and unmapping happen without the lock.
+ * BIG guards the list; a buffer in use is its user's, `pinned` too. Mapping and unmapping happen without the lock, and
+ * unmapping, which may wait for the GPU, by big_trim and big_fini alone.
  */
 #include "core/big.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
+
 struct big {
     struct big *next;
     uint8_t *p;
     size_t len;
     bool used, pinned;
+    uint64_t idle_since_ns;
 };
 
 static size_t pages(size_t len)
@@ -74,20 +78,14 @@ uint8_t *big_get(struct holofs *fs, size_t len)
     return b->p;
 }
 
-/* What is kept: two heads and their parity. */
-static size_t keep_bytes(const struct holofs *fs)
-{
-    return fs->stopping ? 0 : (size_t)fs->sb.nmax * BLOCK_SIZE * 5 / 2;
-}
-
-/* Take those that are not in use off the list, but for `keep` bytes of them (BIG held). */
-static struct big *take_idle(struct holofs *fs, size_t keep)
+/* Take those that have been idle for so long off the list (BIG held). */
+static struct big *take_idle(struct holofs *fs, uint64_t idle_ns)
 {
     struct big *taken = NULL;
+    uint64_t now = clock_mono_ns();
     for (struct big **at = &fs->big; *at;) {
         struct big *b = *at;
-        if (b->used || b->len <= keep) {
-            keep -= b->used ? 0 : b->len;
+        if (b->used || now - b->idle_since_ns < idle_ns) {
             at = &b->next;
             continue;
         }
@@ -121,10 +119,10 @@ void big_put(struct holofs *fs, uint8_t *p)
     if (!p)
         return;
     mutex_lock(&fs->big_lock);
-    find(fs, p)->used = false;
-    struct big *idle = take_idle(fs, keep_bytes(fs));
+    struct big *b = find(fs, p);
+    b->used = false;
+    b->idle_since_ns = clock_mono_ns();
     mutex_unlock(&fs->big_lock);
-    destroy_all(fs, idle);
 }
 
 void big_pin(struct holofs *fs, uint8_t *p)
@@ -136,10 +134,10 @@ void big_pin(struct holofs *fs, uint8_t *p)
         b->pinned = ecc_plan_pin(fs->plan, b->p, b->len);
 }
 
-void big_trim(struct holofs *fs)
+void big_trim(struct holofs *fs, uint64_t idle_ns)
 {
     mutex_lock(&fs->big_lock);
-    struct big *idle = take_idle(fs, 0);
+    struct big *idle = take_idle(fs, idle_ns);
     mutex_unlock(&fs->big_lock);
     destroy_all(fs, idle);
 }

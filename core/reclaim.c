@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "core/big.h"
 #include "core/cache.h"
 #include "core/container.h"
 #include "core/dump.h"
@@ -120,6 +121,7 @@ void *housekeeper_main(void *arg)
             mutex_timedwait(&fs->wake_lock, &fs->wake_cond, 1000000000u);
         mutex_unlock(&fs->wake_lock);
         cache_shrink(fs);
+        big_trim(fs, BIG_IDLE_NS);
         if (fs->stopping || log_writable(fs))
             continue;
         reclaim_run(fs);

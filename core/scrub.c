@@ -514,7 +514,8 @@ static void whole_pass(struct holofs *fs)
         event_add(fs, "scrub_finished", "s:I, s:I, s:I, s:I, s:I", "blocks", (json_int_t)s->blocks, "bad", (json_int_t)s->bad, "repaired",
                   (json_int_t)s->repaired, "lost", (json_int_t)s->lost, "parity_disagrees", (json_int_t)s->parity_disagrees);
     }
-    big_trim(fs);
+    if (fs->read_only) /* no housekeeper */
+        big_trim(fs, 0);
     s->running = false;
 }
 

@@ -173,6 +173,19 @@ static void sound_containers_are_not_accused(void **state)
     victim_stop(&v);
 }
 
+static void a_scrub_of_a_read_only_store_gives_its_memory_back(void **state)
+{
+    (void)state;
+    struct victim v;
+    victim_start(&v);
+    v.r.opt.read_only = true;
+    rig_open(&v.r);
+    scrub_and_wait(&v.r);
+    assert_true(rig_stat(&v.r, "engine/work/scalar/syndrome_bytes") >= FILE_BYTES);
+    assert_int_equal(rig_stat(&v.r, "pools/big_bytes"), 0);
+    victim_stop(&v);
+}
+
 static int holofsck_says(struct victim *v, bool repair)
 {
     char command[PATH_MAX];
@@ -365,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parity_of_other_data_is_told_counted_and_left_alone),
         cmocka_unit_test(sound_containers_are_not_accused),
+        cmocka_unit_test(a_scrub_of_a_read_only_store_gives_its_memory_back),
         cmocka_unit_test(the_check_counts_contradictions_as_left_in_both_modes),
         cmocka_unit_test(losses_beside_wrong_parity_come_back_or_stay_lost),
         cmocka_unit_test(a_burst_comes_back_from_one_call_for_its_waves),
