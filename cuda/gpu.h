@@ -31,6 +31,9 @@ void gpu_count_stripe(struct gpu *g);
 /* Never waits for the device. */
 void gpu_status(struct gpu *g, struct cuda_status *out);
 
+/* The runtime behind cuda_engine_get(), for benches; NULL: none, or not asked for. */
+struct gpu_runtime *cuda_runtime_get(void);
+
 /* Everything of a job but its parts. */
 void gpu_job_init(struct gpu_job *job, enum ecc_work work, const struct ecc_code *code, size_t block_size);
 

@@ -16,8 +16,14 @@
 
 namespace {
 
+/*
+ * Blocks that shall fit on a multiprocessor of 65536 registers: as many as what has to be kept allows, 8·m for the waves and about 40
+ * besides. Told so, the compiler does not fill the rest with masks of seeds that it could as well make again.
+ */
+enum { RESIDENT = GPU_M <= 4 ? 6 : GPU_M <= 6 ? 5 : GPU_M <= 10 ? 4 : GPU_M <= 12 ? 3 : 2 };
+
 template <int WORK, bool SCALED>
-__global__ __launch_bounds__(GPU_THREADS, 1) void waves(const __grid_constant__ struct gpu_job job)
+__global__ __launch_bounds__(GPU_THREADS, RESIDENT) void waves(const __grid_constant__ struct gpu_job job)
 {
     constexpr struct gpu_diagonal diagonal = gpu_diagonal_of(GPU_M);
     gpu_thread(&job, blockIdx.y, blockIdx.x * GPU_THREADS + threadIdx.x, GPU_M, WORK, SCALED, diagonal.v);

@@ -20,6 +20,7 @@
 static struct {
     atomic_bool asked;
     struct gpu *gpu; /* NULL: none, and `why` says it */
+    struct gpu_runtime *rt;
     const struct ecc_engine *cpu;
     char why[128];
 } handle;
@@ -81,8 +82,8 @@ static void load(void)
     for (const struct ecc_engine *const *e = ecc_engines(); *e; e++)
         handle.cpu = (*e)->supported() ? *e : handle.cpu;
     struct gpu_runtime *rt = open_runtime();
-    if (rt)
-        (void)gpu_create(rt, &handle.gpu, handle.why, sizeof(handle.why));
+    if (rt && gpu_create(rt, &handle.gpu, handle.why, sizeof(handle.why)) == 0)
+        handle.rt = rt;
     handle.asked = true;
 }
 
@@ -159,4 +160,9 @@ void cuda_status_get(struct cuda_status *out)
     }
     *out = (struct cuda_status){ .memory_free_bytes = -1, .utilization_pct = -1, .temperature_c = -1, .power_mw = -1 };
     snprintf(out->why, sizeof(out->why), "%s", asked ? handle.why : "nobody has asked for it");
+}
+
+struct gpu_runtime *cuda_runtime_get(void)
+{
+    return handle.asked ? handle.rt : NULL;
 }

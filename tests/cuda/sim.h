@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cuda/kernel.h"
 #include "cuda/runtime.h"
 
@@ -209,6 +210,18 @@ static inline const char *sim_why(struct gpu_runtime *rt)
     return sim_of(rt)->lost ? "the simulated device is lost" : "a simulated failure";
 }
 
+static inline int sim_time_launches(struct gpu_runtime *rt, const struct gpu_job *job, unsigned count, double *seconds)
+{
+    int e = sim_step(rt);
+    if (e)
+        return e;
+    uint64_t begin = clock_mono_ns();
+    for (unsigned i = 0; i < count; i++)
+        sim_grid(job);
+    *seconds = (double)(clock_mono_ns() - begin) / 1e9;
+    return 0;
+}
+
 static inline void sim_init(struct sim *s)
 {
     memset(s, 0, sizeof(*s));
@@ -216,6 +229,7 @@ static inline void sim_init(struct sim *s)
         .abi = GPU_ABI, .build = HOLOFS_VERSION, .open = sim_open, .close = sim_close, .alloc = sim_alloc, .release = sim_release,
         .copy_in = sim_copy, .copy_out = sim_copy, .clear = sim_clear, .launch = sim_launch, .wait = sim_wait, .pin = sim_pin,
         .unpin = sim_unpin, .sample = sim_sample, .why = sim_why,
+        .time_launches = sim_time_launches,
     };
     pthread_mutex_init(&s->lock, NULL);
 }

@@ -1,7 +1,20 @@
 foreach(name kernel gpu loader device)
   holo_test(cuda ${name} cuda ecc base)
 endforeach()
-# These two look for the module that this build made, if it made one.
+
+# The simulated GPU as a module: whatever opens a GPU can be run with it.
+add_library(holofs_sim MODULE cuda/sim_module.c)
+target_compile_options(holofs_sim PRIVATE -iquote ${PROJECT_SOURCE_DIR})
+target_link_libraries(holofs_sim PRIVATE Threads::Threads)
+target_sources(holofs_sim PRIVATE ${PROJECT_SOURCE_DIR}/base/clock.c)
+set_target_properties(holofs_sim PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+target_compile_definitions(test_cuda_loader PRIVATE SIM_MODULE="$<TARGET_FILE:holofs_sim>")
+add_dependencies(test_cuda_loader holofs_sim)
+add_dependencies(test_cuda_device holofs_sim)
+
+# These look for the module that this build made, if it made one; the last proves that the device's test can run and fail.
 set_tests_properties(cuda.loader cuda.device PROPERTIES
                      ENVIRONMENT HOLOFS_CUDA_MODULE=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/libholofs_cuda.so)
 set_tests_properties(cuda.device PROPERTIES SKIP_RETURN_CODE 77)
+add_test(NAME cuda.device_sim COMMAND test_cuda_device quick)
+set_tests_properties(cuda.device_sim PROPERTIES ENVIRONMENT HOLOFS_CUDA_MODULE=$<TARGET_FILE:holofs_sim>)
