@@ -10,11 +10,14 @@ SBINDIR = $(DESTDIR)$(PREFIX)/sbin
 BINDIR  = $(DESTDIR)$(PREFIX)/bin
 LIBDIR  = $(DESTDIR)$(PREFIX)/lib/holofs
 MANDIR  = $(DESTDIR)$(PREFIX)/share/man/man8
+SODIR   = $(DESTDIR)$(PREFIX)/lib
+INCDIR  = $(DESTDIR)$(PREFIX)/include
+MAN3DIR = $(DESTDIR)$(PREFIX)/share/man/man3
 # mount(8) and umount(8) look for their helpers in /sbin, whatever the prefix.
 HELPDIR = $(DESTDIR)/sbin
 
 .NOTPARALLEL:
-.PHONY: build mount unmount check soak bench bench-ecc deps install uninstall clean
+.PHONY: build mount unmount check soak bench bench-ecc deps install install-library uninstall uninstall-library clean
 
 build: ## build the programs into build/bin
 	sh tools/build.sh $(BUILD)
@@ -48,7 +51,7 @@ bench-ecc: build ## parity beside ISA-L (Debian's, if it can be installed) and b
 	cmake --build $(BUILD) --target ecc_speed
 	$(BUILD)/bench/ecc_speed $(BENCH_ARGS)
 
-install: build
+install: build install-library ## programs, helpers, library, manual pages
 	install -d "$(SBINDIR)" "$(BINDIR)" "$(MANDIR)" "$(HELPDIR)"
 	install -m 755 $(BUILD)/bin/mkfs.holofs $(BUILD)/bin/holofsck "$(SBINDIR)"
 	install -m 755 $(BUILD)/bin/holofs $(BUILD)/bin/holo "$(BINDIR)"
@@ -56,7 +59,22 @@ install: build
 	install -m 755 tools/mount.fuse.holofs tools/umount.fuse.holofs "$(HELPDIR)"
 	install -m 644 docs/man/*.8 "$(MANDIR)"
 
-uninstall:
+# libwaveecc alone, from what was built.
+install-library:
+	install -d "$(SODIR)/pkgconfig" "$(INCDIR)" "$(MAN3DIR)"
+	install -m 755 $(BUILD)/lib/libwaveecc.so.1 "$(SODIR)"
+	ln -sf libwaveecc.so.1 "$(SODIR)/libwaveecc.so"
+	install -m 644 $(BUILD)/lib/libwaveecc.a "$(SODIR)"
+	install -m 644 ecc/wave_ecc.h "$(INCDIR)"
+	sed 's|@PREFIX@|$(PREFIX)|' ecc/waveecc.pc.in >"$(SODIR)/pkgconfig/waveecc.pc"
+	install -m 644 docs/man/wave_ecc.3 "$(MAN3DIR)"
+	[ -n "$(DESTDIR)" ] || ldconfig || true
+
+uninstall-library:
+	rm -f "$(SODIR)/libwaveecc.so" "$(SODIR)/libwaveecc.so.1" "$(SODIR)/libwaveecc.a" "$(SODIR)/pkgconfig/waveecc.pc"
+	rm -f "$(INCDIR)/wave_ecc.h" "$(MAN3DIR)/wave_ecc.3"
+
+uninstall: uninstall-library
 	rm -f "$(SBINDIR)/mkfs.holofs" "$(SBINDIR)/holofsck" "$(BINDIR)/holofs" "$(BINDIR)/holo"
 	rm -f "$(HELPDIR)/mount.fuse.holofs" "$(HELPDIR)/umount.fuse.holofs"
 	for page in docs/man/*.8; do rm -f "$(MANDIR)/$${page##*/}"; done

@@ -13,6 +13,9 @@
 /* XXH3-64 of len bytes with a seed. Thread-safe. */
 uint64_t sum64(const void *data, size_t len, uint64_t seed);
 
+/* XXH3-128 of len bytes with a seed, as two little-endian u64, the low one first. Thread-safe. */
+void sum128(const void *data, size_t len, uint64_t seed, uint8_t out[16]);
+
 /*
  * Seed for the block at @position (or any index) of object @id in the store with @uuid (16 bytes): three
  * rounds of the splitmix64 finalizer (Steele, Lea, Flood 2014) over uuid, id and position.

@@ -56,8 +56,14 @@ int ecc_decoder_create(unsigned n, size_t len, struct ecc_decoder **out)
     d->dirty = dirty;
     d->n_max = n;
     d->len_max = len;
+    d->asks_max = SEARCH_ASKS;
     *out = d;
     return 0;
+}
+
+void ecc_decoder_limit(struct ecc_decoder *d, unsigned asks)
+{
+    d->asks_max = asks < SEARCH_ASKS ? asks : SEARCH_ASKS;
 }
 
 void ecc_decoder_destroy(struct ecc_decoder *d)
@@ -295,8 +301,9 @@ static void start(struct ecc_decoder *d, const struct ecc_damage *damage, struct
     d->damage = damage;
     d->out = out;
     d->n_suspects = 0;
-    d->asks_left = damage->len > SEARCH_ASKED_BYTES / SEARCH_ASKS ? (unsigned)(SEARCH_ASKED_BYTES / damage->len) : SEARCH_ASKS;
-    d->guesses_left = SEARCH_GUESSES;
+    unsigned fit = (unsigned)(SEARCH_ASKED_BYTES / damage->len);
+    d->asks_left = fit < d->asks_max ? fit : d->asks_max;
+    d->guesses_left = d->asks_max < SEARCH_GUESSES ? d->asks_max : SEARCH_GUESSES;
     for (unsigned i = 0; i < damage->code->n; i++) {
         assert(damage->blocks[i] || decode_is_right(d, i));
         d->n_suspects += !decode_is_right(d, i);

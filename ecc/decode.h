@@ -32,6 +32,9 @@ struct ecc_decoder;
 int ecc_decoder_create(unsigned n, size_t len, struct ecc_decoder **out);
 void ecc_decoder_destroy(struct ecc_decoder *d);
 
+/* How many candidates a search in one stripe may ask for, if not as many as are worth their time: short checksums err by chance. */
+void ecc_decoder_limit(struct ecc_decoder *d, unsigned asks);
+
 /*
  * The checksum of a member, asked for candidates only (never for what a member held at first): 1 right, 0 wrong,
  * negative: it cannot be told (no checksum). block is len bytes and not necessarily the member's own buffer.

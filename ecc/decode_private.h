@@ -36,6 +36,7 @@ enum { SEARCH_OPTIONS = 4096, SEARCH_DIRTY = 512 };
 struct ecc_decoder {
     unsigned n_max;
     size_t len_max;
+    unsigned asks_max;               /* for a search */
     uint8_t *rows[ECC_M_MAX];        /* of len_max bytes each: sums of the columns, or rebuilt blocks */
     uint64_t *any;                   /* len_max bytes: the sums of each column put together by or */
     struct fix *fixes;               /* of the pass, by column; room for R a column */

@@ -4,11 +4,12 @@
 # 'N passed, N failed', and so does the whole.
 #   decode  SOAK_GROUPS (100,000) damaged groups of each kind of damage
 #   flips   FLIPS_CONTAINERS (20) containers of 64 MiB with one flipped byte in a thousand; SEED chooses them (random)
+#   bytes   damaged byte strings: SOAK_GROUPS / 20 of each kind, and one of 1 GiB
 #   fuzz    every fuzz target, together for SOAK_MINUTES (60)
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode flips fuzz mount}
+parts=${SOAK_PARTS:-decode flips bytes fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -27,6 +28,10 @@ part_decode() {
 
 part_flips() {
     SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} FLIPS_CONTAINERS=${FLIPS_CONTAINERS:-20} program test_core_flips
+}
+
+part_bytes() {
+    WAVE_ECC_SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} WAVE_ECC_SOAK=$((${SOAK_GROUPS:-100000} / 20)) program test_ecc_wave_ecc
 }
 
 part_fuzz() {
