@@ -243,6 +243,8 @@ static int metric(struct buf *out, const char *name, const char *help, uint64_t 
 
 int holofs_metrics_text(struct holofs *fs, struct buf *out)
 {
+    struct ecc_plan_stats engine;
+    ecc_plan_get_stats(fs->plan, &engine);
     const struct counters_live *c = &fs->count;
     const struct {
         const char *name, *help, *type;
@@ -257,6 +259,7 @@ int holofs_metrics_text(struct holofs *fs, struct buf *out)
         { "remapped_blocks_total", "Blocks moved to a spare.", "counter", c->remapped_blocks },
         { "lost_blocks_total", "Blocks that could not be rebuilt.", "counter", c->lost_blocks },
         { "parity_disagrees_total", "Stripes whose parity contradicts data that their checksums confirm.", "counter", c->parity_disagrees },
+        { "engine_fallbacks_total", "Calls that a GPU failed and the CPU did again.", "counter", engine.fallbacks },
         { "checksum_failures_total", "Blocks that failed their checksum.", "counter", c->checksum_failures },
         { "encode_ops_total", "Parity computations.", "counter", c->encode_ops },
         { "decode_ops_total", "Rebuilds of a stripe.", "counter", c->decode_ops },
