@@ -26,11 +26,6 @@ static bool single_error(const uint8_t *sums, unsigned checks, const struct colu
     return true;
 }
 
-static uint8_t divide(uint8_t a, uint8_t b)
-{
-    return a ? field_exp(field_log(a) + FIELD_ORDER - field_log(b)) : 0;
-}
-
 /* z with z² + z = c, or 0 if there is none; c must not be 0. What z is for each bit of c suffices: squaring is linear. */
 static uint8_t solve_quadratic(uint8_t c)
 {
@@ -48,21 +43,23 @@ static uint8_t solve_quadratic(uint8_t c)
  */
 static bool two_errors(const uint8_t *sums, unsigned checks, const struct column_suspects *suspects, struct column_error *out)
 {
-    uint8_t det = field_mul(sums[1], sums[1]) ^ field_mul(sums[0], sums[2]);
-    if (checks < 4 || det == 0)
+    if (checks < 4)
         return false;
-    uint8_t a = divide(field_mul(sums[0], sums[3]) ^ field_mul(sums[1], sums[2]), det);
-    uint8_t b = divide(field_mul(sums[1], sums[3]) ^ field_mul(sums[2], sums[2]), det);
+    uint8_t det = field_mul(sums[1], sums[1]) ^ field_mul(sums[0], sums[2]);
+    if (det == 0)
+        return false;
+    uint8_t a = field_div(field_mul(sums[0], sums[3]) ^ field_mul(sums[1], sums[2]), det);
+    uint8_t b = field_div(field_mul(sums[1], sums[3]) ^ field_mul(sums[2], sums[2]), det);
     if (a == 0 || b == 0)
         return false;
     for (unsigned j = 4; j < checks; j++) {
         if (sums[j] != (field_mul(a, sums[j - 1]) ^ field_mul(b, sums[j - 2])))
             return false;
     }
-    uint8_t first = field_mul(a, solve_quadratic(divide(b, field_mul(a, a)))), second = first ^ a;
+    uint8_t first = field_mul(a, solve_quadratic(field_div(b, field_mul(a, a)))), second = first ^ a;
     if (first == 0 || !suspects->may_err[field_log(first)] || !suspects->may_err[field_log(second)])
         return false;
-    uint8_t value = divide(sums[1] ^ field_mul(second, sums[0]), a);
+    uint8_t value = field_div(sums[1] ^ field_mul(second, sums[0]), a);
     out[0] = (struct column_error){ (uint8_t)field_log(first), value };
     out[1] = (struct column_error){ (uint8_t)field_log(second), sums[0] ^ value };
     return true;
@@ -145,7 +142,7 @@ static void find_values(const uint8_t *sums, const uint8_t *locator, unsigned le
     for (unsigned e = 0; e < length; e++) {
         unsigned at = out[e].member;
         uint8_t up = evaluate(omega, length, 1, at), down = evaluate(locator + 1, length, 2, at);
-        out[e].value = divide(field_mul(up, field_exp(at)), down);
+        out[e].value = field_div(field_mul(up, field_exp(at)), down);
     }
 }
 

@@ -31,6 +31,12 @@ static inline uint8_t field_mul(uint8_t a, uint8_t b)
     return a && b ? field_exp(field_log(a) + field_log(b)) : 0;
 }
 
+/* b must not be 0. */
+static inline uint8_t field_div(uint8_t a, uint8_t b)
+{
+    return a ? field_exp(field_log(a) + FIELD_ORDER - field_log(b)) : 0;
+}
+
 /* c times every low half 0x00 … 0x0f, then c times every high half 0x00 … 0xf0. */
 extern const uint8_t field_halves[256][32];
 

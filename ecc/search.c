@@ -32,11 +32,6 @@ struct question {
     uint8_t before;             /* what the pass changed */
 };
 
-static uint8_t field_div(uint8_t a, uint8_t b)
-{
-    return a ? field_exp(field_log(a) + FIELD_ORDER - field_log(b)) : 0;
-}
-
 static uint8_t distance(unsigned i, unsigned j)
 {
     return field_exp(i) ^ field_exp(j);
