@@ -49,6 +49,13 @@ INLINE void add_columns(const struct sweep *s, const __m128i (*halves)[2], unsig
         _mm256_storeu_si256((__m256i *)(s->dst[row + i / WIDE] + off + i % WIDE * VECTOR), acc[i]);
 }
 
+INLINE void fetch_ahead(const struct sweep *s, size_t off)
+{
+    const char *p = (const char *)sweep_ahead(s, off);
+    SWEEP_UNROLL for (unsigned i = 0; i < SWEEP_AHEAD_RATE; i++)
+        _mm_prefetch(p + i * WIDE * VECTOR, _MM_HINT_T1);
+}
+
 INLINE void sweep_rows(const struct sweep *s, unsigned row, unsigned R)
 {
     __m128i halves[SWEEP_MEMBERS * ROWS][2];
@@ -56,8 +63,11 @@ INLINE void sweep_rows(const struct sweep *s, unsigned row, unsigned R)
         for (unsigned r = 0; r < R; r++)
             memcpy(halves[c * R + r], field_halves[s->coef[c][(row + r) * s->stride]], sizeof(halves[0]));
     }
-    for (size_t off = s->begin; off < s->end; off += WIDE * VECTOR)
+    for (size_t off = s->begin; off < s->end; off += WIDE * VECTOR) {
+        if (row == 0)
+            fetch_ahead(s, off);
         add_columns(s, halves, row, off, R);
+    }
 }
 
 /* As few goes as possible, of nearly the same number of rows. */
