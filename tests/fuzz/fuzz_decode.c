@@ -159,7 +159,8 @@ static int decode(struct stripe *s, struct ecc_decoder *d, const struct ecc_engi
         s->state[i] = s->known[i];
         blocks[i] = s->not_stored[i] ? NULL : s->block[i];
     }
-    struct ecc_damage damage = { engine, s->code, blocks, s->state, s->len, confirm, s };
+    struct ecc_damage damage = { .engine = engine, .code = s->code, .blocks = blocks, .state = s->state, .len = s->len, .confirm = confirm,
+                                 .confirm_arg = s };
     int rc = ecc_decode(d, &damage, &out);
     expect_truth(s, rc, &out);
     return rc;
