@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/bench_ecc.h"
 #include "tools/holo_dump.h"
 
 enum { EXIT_UNHEALTHY = 1, EXIT_OPERATION = 8, EXIT_USAGE = 16 };
@@ -16,7 +17,7 @@ enum { EXIT_UNHEALTHY = 1, EXIT_OPERATION = 8, EXIT_USAGE = 16 };
 static int usage(void)
 {
     fprintf(stderr, "holo: usage: holo status MNT [--json] | scrub start|status MNT | seal MNT | sync MNT | events MNT | "
-                    "dump container|superblock FILE [--json]\n");
+                    "dump container|superblock FILE [--json] | bench ecc [OPTIONS]\n");
     return EXIT_USAGE;
 }
 
@@ -110,6 +111,8 @@ static int scrub(const char *what, const char *mnt)
 
 int main(int argc, char **argv)
 {
+    if (argc > 2 && strcmp(argv[1], "bench") == 0 && strcmp(argv[2], "ecc") == 0)
+        return holo_bench_ecc(argc - 2, argv + 2);
     bool json = argc > 1 && strcmp(argv[argc - 1], "--json") == 0;
     argc -= json;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {

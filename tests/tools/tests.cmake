@@ -1,0 +1,5 @@
+# Programs of tools/ that need no mount.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME tools.bench_ecc COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/tools/bench_ecc.py $<TARGET_FILE:holo>)
+endif()
