@@ -84,7 +84,7 @@ for stage in $stages; do
     asan) build asan build-asan -DSANITIZE=address &&
         ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 units asan build-asan ;;
     tsan) build tsan build-tsan -DSANITIZE=thread && TSAN_OPTIONS=halt_on_error=1 units tsan build-tsan no_aslr ;;
-    clang) build clang build-clang -DCMAKE_C_COMPILER=clang ;;
+    clang) build clang build-clang -DCMAKE_C_COMPILER=clang -DGPU=OFF ;;
     fuzz) JOBS=$jobs FUZZ_SECONDS=${FUZZ_SECONDS:-20} counted 'fuzz targets' bash tests/fuzz/run.sh ;;
     mount) { [ -x build/bin/holofs ] || build gcc build; } && counted 'mount tests' bash tests/mount/run.sh ;;
     *) echo "check.sh: unknown stage '$stage'" >&2; count 0 1 ;;
