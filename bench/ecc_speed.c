@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ecc_speed.c: how fast parity is made, checked and used, on one core and on two, beside ISA-L and beside what the memory gives.
- * Usage: ecc_speed [-r ROUNDS] [-s MIB] [-m M[,M…]] [-H] [-j FILE]; -H backs the data with huge pages, -j writes JSON.
+ * Usage: ecc_speed [-r ROUNDS] [-s MIB] [-m M[,M…]] [-H] [-i NAME=FILE]… [-j FILE]
+ *   -H  back the data with huge pages
+ *   -i  the shared object of a further ISA-L (Debian's libisal.so.2 is there without being asked for, if it is installed)
+ *   -j  write the figures as JSON (--json)
  *
  * k = 64, blocks of 4 KiB. Figures count the k data blocks, not the parity. Where the bytes are:
  *   cache      the same stripe again and again: it stays in the second level
@@ -10,14 +13,12 @@
  * Nothing is timed before its bytes were compared with the scalar engine's. ISA-L is given the same coefficients, so that its parity can be
  * compared as well.
  */
+#include <dlfcn.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#ifdef HAVE_ISAL
-#include <isa-l.h>
-#endif
 
 #include "base/clock.h"
 #include "bench/memory.h"
@@ -39,20 +40,22 @@ enum {
     TESTS_MAX = 400,
 };
 
-typedef void isal_fn(int len, int k, int rows, unsigned char *tables, unsigned char **data, unsigned char **parity);
+/* ec_init_tables() and ec_encode_data() of ISA-L's erasure_code.h. */
+typedef void isal_init_fn(int k, int rows, unsigned char *coef, unsigned char *tables);
+typedef void isal_encode_fn(int len, int k, int rows, unsigned char *tables, unsigned char **data, unsigned char **parity);
 
 /* What makes parity: an engine or a function of ISA-L. */
 struct contender {
     const char *name;
     const struct ecc_engine *engine;
-    isal_fn *isal;
+    isal_init_fn *isal_init;
+    isal_encode_fn *isal_encode;
 };
 
-/* One code, ISA-L's form of it, and which blocks a rebuild makes anew. */
+/* One code, and which blocks a rebuild makes anew. */
 struct shape {
     unsigned m;
     struct ecc_code *code;
-    uint8_t *isal_tables;
     unsigned erased[ECC_M_MAX];
 };
 
@@ -75,8 +78,8 @@ struct job {
     const struct contender *by;
     const struct shape *shape;
     const struct arena *arena;
+    uint8_t *isal_tables; /* of the contender, for this shape; NULL for an engine */
     stripe_fn *fn;
-    unsigned threads;
 };
 
 struct bench {
@@ -89,6 +92,8 @@ struct bench {
     struct job job[TESTS_MAX];
     unsigned n_tests, rounds;
     bool huge;
+    char *other[CONTENDERS_MAX]; /* NAME=FILE */
+    unsigned n_others;
     const char *json;
 };
 
@@ -129,8 +134,8 @@ static struct stripe stripe_in_arena(const struct job *j, size_t index, unsigned
 static void encode(const struct job *j, const struct stripe *s)
 {
     uint8_t *const *parity = s->block + K;
-    if (j->by->isal)
-        j->by->isal(BLOCK, K, (int)j->shape->m, j->shape->isal_tables, (uint8_t **)s->block, (uint8_t **)parity);
+    if (j->isal_tables)
+        j->by->isal_encode(BLOCK, K, (int)j->shape->m, j->isal_tables, (uint8_t **)s->block, (uint8_t **)parity);
     else
         j->by->engine->encode(j->shape->code, (const uint8_t *const *)s->block, parity, BLOCK);
 }
@@ -173,7 +178,7 @@ static void isal_container(const struct job *j, uint8_t *data, uint8_t *parity)
 static void encode_container(const struct job *j, uint8_t *data, uint8_t *parity)
 {
     const struct ecc_container c = { .layout = { .used = USED, .D = D }, .stored = data, .out = parity };
-    if (j->by->isal)
+    if (j->isal_tables)
         isal_container(j, data, parity);
     else
         j->by->engine->containers(ECC_ENCODE, j->shape->code, BLOCK, &c, 1);
@@ -288,21 +293,6 @@ static void check_contender(const struct job *j, const uint8_t *expected)
     compare(j->arena->parity, expected, j->shape->m * D * BLOCK, "parity of a container differs from the scalar engine's");
 }
 
-static void check_all(const struct bench *b)
-{
-    const struct contender oracle = { .engine = ecc_engine_find("scalar") };
-    uint8_t *expected = must_alloc(PARITY_MAX);
-    for (unsigned i = 0; i < b->n_shapes; i++) {
-        struct job j = { .by = &oracle, .shape = &b->shape[i], .arena = &b->arena };
-        encode_container(&j, b->arena.data, expected);
-        for (unsigned c = 0; c < b->n_contenders; c++) {
-            j.by = &b->contender[c];
-            check_contender(&j, expected);
-        }
-    }
-    memory_free(expected, PARITY_MAX);
-}
-
 /* What there is to test. */
 
 static void add_shape(struct bench *b, unsigned m)
@@ -313,39 +303,84 @@ static void add_shape(struct bench *b, unsigned m)
         die("m must be even, from 2 to 20");
     for (unsigned r = 0; r < m; r++)
         s->erased[r] = r * K / m;
-    s->isal_tables = must_alloc((size_t)32 * K * m);
-#ifdef HAVE_ISAL
-    ec_init_tables(K, (int)m, s->code->encode, s->isal_tables);
-#endif
 }
 
-static void add_contender(struct bench *b, const char *name, const struct ecc_engine *engine, isal_fn *isal)
+static void add_contender(struct bench *b, struct contender c)
 {
-    b->contender[b->n_contenders++] = (struct contender){ .name = name, .engine = engine, .isal = isal };
+    if (b->n_contenders == CONTENDERS_MAX)
+        die("too many to compare with");
+    b->contender[b->n_contenders++] = c;
+}
+
+/* dlsym() gives pointers to objects; ISO C wants a copy to make a function of one. */
+static bool find_function(void *library, const char *name, void *function)
+{
+    void *p = dlsym(library, name);
+    memcpy(function, &p, sizeof(p));
+    return p != NULL;
+}
+
+static bool add_isal(struct bench *b, const char *name, const char *file, const char *function)
+{
+    struct contender c = { .name = name };
+    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (!library || !find_function(library, "ec_init_tables", &c.isal_init) || !find_function(library, function, &c.isal_encode))
+        return false;
+    add_contender(b, c);
+    return true;
 }
 
 static void find_contenders(struct bench *b)
 {
-#ifdef HAVE_ISAL
-    add_contender(b, "ISA-L", NULL, ec_encode_data);
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2"))
-        add_contender(b, "ISA-L avx2", NULL, ec_encode_data_avx2);
-#endif
-#endif
+    if (!add_isal(b, "ISA-L", "libisal.so.2", "ec_encode_data"))
+        fprintf(stderr, "ecc_speed: libisal.so.2 is not installed: nothing to compare with\n");
+    else if (ecc_engine_find("avx2"))
+        add_isal(b, "ISA-L avx2", "libisal.so.2", "ec_encode_data_avx2");
+    for (unsigned i = 0; i < b->n_others; i++) {
+        char *file = strchr(b->other[i], '=');
+        if (!file)
+            die("-i needs NAME=FILE");
+        *file++ = 0;
+        if (!add_isal(b, b->other[i], file, "ec_encode_data"))
+            die(dlerror());
+    }
     for (const struct ecc_engine *const *e = ecc_engines(); *e; e++) {
         if ((*e)->supported() && strcmp((*e)->name, "scalar") != 0)
-            add_contender(b, (*e)->name, *e, NULL);
+            add_contender(b, (struct contender){ .name = (*e)->name, .engine = *e });
     }
 }
 
+static struct job make_job(const struct bench *b, const struct shape *s, const struct contender *by, stripe_fn *fn)
+{
+    struct job j = { .by = by, .shape = s, .arena = &b->arena, .fn = fn };
+    if (by && by->isal_init) {
+        j.isal_tables = must_alloc((size_t)32 * K * s->m);
+        by->isal_init(K, (int)s->m, s->code->encode, j.isal_tables);
+    }
+    return j;
+}
+
 typedef size_t run_fn(const struct rounds_test *t, unsigned thread);
+
+static void check_all(const struct bench *b)
+{
+    const struct contender oracle = { .engine = ecc_engine_find("scalar") };
+    uint8_t *expected = must_alloc(PARITY_MAX);
+    for (unsigned i = 0; i < b->n_shapes; i++) {
+        const struct job slow = make_job(b, &b->shape[i], &oracle, NULL);
+        encode_container(&slow, b->arena.data, expected);
+        for (unsigned c = 0; c < b->n_contenders; c++) {
+            const struct job j = make_job(b, &b->shape[i], &b->contender[c], NULL);
+            check_contender(&j, expected);
+        }
+    }
+    memory_free(expected, PARITY_MAX);
+}
 
 static void add_test(struct bench *b, struct job job, const char *what, const char *where, unsigned threads, run_fn *run)
 {
     if (b->n_tests == TESTS_MAX)
         die("too many tests");
-    job.arena = &b->arena;
     b->job[b->n_tests] = job;
     b->test[b->n_tests] = (struct rounds_test){
         .what = what,
@@ -370,18 +405,18 @@ static void add_tests_of_shape(struct bench *b, const struct shape *s)
         stripe_fn *fn;
     } others[] = { { "rebuild m blocks", rebuild }, { "syndromes", syndrome }, { "parity check", agree } };
     for (unsigned c = 0; c < b->n_contenders; c++) {
-        const struct job j = { .by = &b->contender[c], .shape = s, .fn = encode };
+        const struct job j = make_job(b, s, &b->contender[c], encode);
         add_test(b, j, "encode", "container", 1, run_containers);
         add_test(b, j, "encode", "container", THREADS, run_containers);
     }
     for (unsigned c = 0; c < b->n_contenders; c++) {
-        const struct job j = { .by = &b->contender[c], .shape = s, .fn = encode };
+        const struct job j = make_job(b, s, &b->contender[c], encode);
         add_test(b, j, "encode", "cache", 1, run_cache);
         add_test(b, j, "encode", "DRAM", 1, run_stripes);
     }
     for (unsigned c = 0; c < b->n_contenders; c++) {
         for (unsigned o = 0; b->contender[c].engine && o < sizeof(others) / sizeof(others[0]); o++) {
-            const struct job j = { .by = &b->contender[c], .shape = s, .fn = others[o].fn };
+            const struct job j = make_job(b, s, &b->contender[c], others[o].fn);
             add_test(b, j, others[o].name, "cache", 1, run_cache);
             add_test(b, j, others[o].name, "DRAM", 1, run_stripes);
         }
@@ -390,9 +425,10 @@ static void add_tests_of_shape(struct bench *b, const struct shape *s)
 
 static void add_tests(struct bench *b)
 {
+    const struct job none = make_job(b, NULL, NULL, NULL);
     for (unsigned threads = 1; threads <= THREADS; threads++) {
-        add_test(b, (struct job){ 0 }, "read", "DRAM", threads, run_read);
-        add_test(b, (struct job){ 0 }, "memcpy", "DRAM", threads, run_copy);
+        add_test(b, none, "read", "DRAM", threads, run_read);
+        add_test(b, none, "memcpy", "DRAM", threads, run_copy);
     }
     for (unsigned i = 0; i < b->n_shapes; i++)
         add_tests_of_shape(b, &b->shape[i]);
@@ -429,13 +465,15 @@ static void parse(struct bench *b, int argc, char **argv)
     int c;
     b->arena.len = (size_t)1024 << 20;
     b->rounds = 9;
-    while ((c = getopt_long(argc, argv, "r:s:m:Hj:", longer, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "r:s:m:Hi:j:", longer, NULL)) != -1) {
         if (c == 'r')
             b->rounds = (unsigned)atoi(optarg);
         else if (c == 's')
             b->arena.len = (size_t)atoi(optarg) << 20;
         else if (c == 'H')
             b->huge = true;
+        else if (c == 'i' && b->n_others < CONTENDERS_MAX)
+            b->other[b->n_others++] = optarg;
         else if (c == 'j')
             b->json = optarg;
         else if (c == 'm')

@@ -30,13 +30,13 @@ struct worker {
     pthread_barrier_t *start;
     unsigned thread;
     size_t bytes;
-    uint64_t ns;
+    uint64_t begin, end;
 };
 
-static uint64_t cpu_ns(void)
+static uint64_t now_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
@@ -45,13 +45,14 @@ static void *work(void *arg)
     struct worker *w = arg;
     pin(w->allowed, w->thread);
     pthread_barrier_wait(w->start);
-    uint64_t begin = cpu_ns();
+    clockid_t clock = w->test->threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+    w->begin = now_ns(clock);
     w->bytes = w->test->run(w->test, w->thread);
-    w->ns = cpu_ns() - begin;
+    w->end = now_ns(clock);
     return NULL;
 }
 
-/* By the thread that needed most. */
+/* From the start of the first thread to the end of the last one. */
 static double measure(const struct rounds_test *t, const cpu_set_t *allowed)
 {
     struct worker w[ROUNDS_THREADS_MAX];
@@ -63,15 +64,16 @@ static double measure(const struct rounds_test *t, const cpu_set_t *allowed)
         if (pthread_create(&id[i], NULL, work, &w[i]))
             abort();
     }
-    uint64_t ns = 1;
+    uint64_t begin = UINT64_MAX, end = 0;
     size_t bytes = 0;
     for (unsigned i = 0; i < t->threads; i++) {
         pthread_join(id[i], NULL);
-        ns = w[i].ns > ns ? w[i].ns : ns;
+        begin = w[i].begin < begin ? w[i].begin : begin;
+        end = w[i].end > end ? w[i].end : end;
         bytes += w[i].bytes;
     }
     pthread_barrier_destroy(&start);
-    return (double)bytes / (double)ns;
+    return (double)bytes / (double)(end - begin);
 }
 
 void rounds_run(struct rounds_test *tests, unsigned n, unsigned rounds)

@@ -3,8 +3,9 @@
  * rounds.h: run tests in rounds and show their speeds: for benches in C.
  *
  * Shared machines are noisy, and differently from minute to minute. So each round runs every test once, one after the other, and a figure
- * is the median over the rounds, with the smallest and the largest: ratios within one run count. Time is the processor time of the thread
-that needed most, so that the turns of other programs do not count (their traffic in caches and memory does).
+ * is the median over the rounds, with the smallest and the largest: ratios within one run count. One thread is timed by its processor time,
+ * so that the turns of other programs do not count (their traffic in caches and memory does); several threads by the clock on the wall,
+ * because they must run together: give them an idle machine.
  */
 #ifndef BENCH_ROUNDS_H
 #define BENCH_ROUNDS_H
