@@ -304,10 +304,9 @@ static int search_init(struct search *q, struct work *w, const struct wave_ecc_r
     q->w = w;
     q->memory = aligned_alloc(ECC_ALIGN, (n + s->m) * s->padded);
     q->lost = n_lost > 0 ? calloc(s->positions, sizeof(*q->lost)) : NULL;
-    int rc = !q->memory || (n_lost > 0 && !q->lost) ? -ENOMEM : ecc_decoder_create(n, s->padded, &q->decoder);
-    if (rc < 0) {
+    if (!q->memory || (n_lost > 0 && !q->lost)) {
         search_fini(q);
-        return rc;
+        return -ENOMEM;
     }
     q->scratch = q->memory + n * s->padded;
     for (size_t i = 0; i < n_lost; i++)
@@ -496,7 +495,9 @@ static int find_data(struct search *q)
     if (root_is_right(q))
         return 0;
     int rc = wave_index_read(&q->w->index, q->parity, q->header.index_sum);
-    if (index_is_short(q))
+    if (rc == 0)
+        rc = ecc_decoder_create(q->w->shape.k + q->w->shape.m, q->w->shape.padded, &q->decoder);
+    if (rc == 0 && index_is_short(q))
         ecc_decoder_limit(q->decoder, ASKS_SHORT);
     if (rc == 0)
         rc = attempt(q, repair_guided);
