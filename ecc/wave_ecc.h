@@ -30,7 +30,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
-/* Redundancy: any number from 1 to 10. With 256 KiB or more the parity string takes about (3.3·R + 0.6) % of the data. */
+/* Redundancy: any number from 1 to 10. With 256 KiB or more the parity string takes about (3.1·R + 0.5) % of the data, up to a quarter more near 2 MiB. */
 enum {
     WAVE_ECC_REDUNDANCY_MIN = 1,
     WAVE_ECC_LOW_OVERHEAD = 2,
