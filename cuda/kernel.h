@@ -90,11 +90,14 @@ struct gpu_planes {
 };
 
 
+/* LOP3 takes its function as a table of results; the function applied to these three is that table. */
+enum { LUT_A = 0xf0, LUT_B = 0xcc, LUT_C = 0xaa };
+
 GPU_FN uint32_t gpu_xor3(uint32_t a, uint32_t b, uint32_t c)
 {
 #ifdef __CUDA_ARCH__
     uint32_t d;
-    asm("lop3.b32 %0, %1, %2, %3, 0x96;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(d) : "r"(a), "r"(b), "r"(c), "n"(LUT_A ^ LUT_B ^ LUT_C));
     return d;
 #else
     return a ^ b ^ c;
@@ -106,7 +109,7 @@ GPU_FN uint32_t gpu_pick(uint32_t a, uint32_t b, uint32_t mask)
 {
 #ifdef __CUDA_ARCH__
     uint32_t d;
-    asm("lop3.b32 %0, %1, %2, %3, 0xe4;" : "=r"(d) : "r"(a), "r"(b), "r"(mask));
+    asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(d) : "r"(a), "r"(b), "r"(mask), "n"((LUT_A & LUT_C) | (LUT_B & ~LUT_C & 0xff)));
     return d;
 #else
     return (a & mask) | (b & ~mask);

@@ -3,7 +3,8 @@
  * sim.h: a GPU in host memory, for tests: struct gpu_runtime with the kernels' own arithmetic, run for every thread of the grid.
  *
  * Nothing that is queued happens before wait() on its stream, or a release of memory: who does not wait sees nothing. A fault plan
- * makes the n-th fallible call fail; -ENODEV makes all later ones fail too.
+ * makes the n-th fallible call fail; -ENODEV makes all later ones fail too. SIM_THREAD, defined before, runs a thread instead of
+ * gpu_thread().
  */
 #ifndef TESTS_CUDA_SIM_H
 #define TESTS_CUDA_SIM_H
@@ -68,10 +69,16 @@ static inline int sim_step(struct gpu_runtime *rt)
 static inline void sim_grid(const struct gpu_job *job)
 {
     struct gpu_diagonal diagonal = gpu_diagonal_of(job->m);
+    (void)diagonal;
     unsigned blocks = gpu_job_blocks(job);
     for (uint32_t y = 0; y < job->parts; y++) {
-        for (uint32_t x = 0; x < blocks * GPU_THREADS; x++)
+        for (uint32_t x = 0; x < blocks * GPU_THREADS; x++) {
+#ifdef SIM_THREAD
+            SIM_THREAD(job, x, y);
+#else
             gpu_thread(job, y, x, job->m, job->work, job->scaled, diagonal.v);
+#endif
+        }
     }
 }
 
