@@ -66,6 +66,13 @@ static inline void rig_fill(uint64_t seed, void *out, size_t len)
     }
 }
 
+/* Change n bytes of p somewhere: at most n, for one may be met twice. */
+static inline void rig_flip(uint64_t seed, uint8_t *p, size_t len, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[rig_random(&seed) % len] ^= (uint8_t)(1 + rig_random(&seed) % 255);
+}
+
 /* ---- the directory ---- */
 
 static inline int rig_remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
@@ -84,6 +91,22 @@ static inline void rig_remove_tree(const char *path)
 static inline void rig_name(const struct rig *r, const char *name, char out[PATH_MAX])
 {
     snprintf(out, PATH_MAX, "%s/%s", r->dir, name);
+}
+
+/* One byte in a thousand of a whole file of the store. */
+static inline void rig_flip_file(const struct rig *r, const char *file, uint64_t seed)
+{
+    char name[PATH_MAX];
+    struct stat st;
+    rig_name(r, file, name);
+    int fd = open(name, O_RDWR);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    uint8_t *p = malloc((size_t)st.st_size);
+    assert_true(pread(fd, p, (size_t)st.st_size, 0) == st.st_size);
+    rig_flip(seed, p, (size_t)st.st_size, (size_t)st.st_size / 1000);
+    assert_true(pwrite(fd, p, (size_t)st.st_size, 0) == st.st_size);
+    close(fd);
+    free(p);
 }
 
 /* ---- open and close ---- */

@@ -255,6 +255,46 @@ static void the_tree_comes_back_from_dumps_and_the_log_behind(void **state)
     rig_stop(&r);
 }
 
+static int flip_container(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+    const struct rig top = { .dir = "/" };
+    (void)f;
+    if (type == FTW_F)
+        rig_flip_file(&top, path, (uint64_t)st->st_size);
+    return 0;
+}
+
+static void flip_containers_and_unlink_index(struct rig *r)
+{
+    char dir[PATH_MAX];
+    rig_name(r, "containers", dir);
+    nftw(dir, flip_container, 16, FTW_PHYS);
+    unlink_index(r);
+}
+
+/* Dumps, log and data, one byte in a thousand of each container's file. */
+static void the_tree_comes_back_from_containers_full_of_flips(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct holofs_geometry g = rig_geometry();
+    g.k = 64;
+    g.r = g.meta_r = 3;
+    rig_init(&r);
+    rig_format(&r, &g);
+    rig_open(&r);
+    grow_tree(&r, 1);
+    rig_do(&r, "dump");
+    grow_tree(&r, 2);
+    rig_do(&r, "seal");
+    survives(&r, flip_containers_and_unlink_index);
+    assert_true(rig_stat(&r, "containers/metadata_log") >= 1);
+    assert_true(rig_stat(&r, "containers/metadata_dump") >= 1);
+    assert_true(rig_stat(&r, "repaired_blocks") > 100);
+    assert_true(rig_stat(&r, "lost_blocks") == 0);
+    rig_stop(&r);
+}
+
 /* Between two copies of the index lie dumps, so that the log the old one would need is gone. */
 static void an_older_index_is_brought_up_or_rebuilt(void **state)
 {
@@ -376,6 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tree_comes_back_from_the_log_alone),
         cmocka_unit_test(the_tree_comes_back_from_dumps_and_the_log_behind),
+        cmocka_unit_test(the_tree_comes_back_from_containers_full_of_flips),
         cmocka_unit_test(an_older_index_is_brought_up_or_rebuilt),
         cmocka_unit_test(a_damaged_index_is_rebuilt),
         cmocka_unit_test(a_dump_takes_windows_of_very_many_extents),
