@@ -30,6 +30,7 @@ struct container {
     struct head *head;         /* while it is in memory; CTAB */
     struct copen *open;        /* CTAB */
     struct container *lru_next, *lru_prev;
+    uint64_t *hopeless;        /* D digests of stripes that were decoded in vain, 0 for none; NULL before the first; REPAIR */
     bool deleting;
 };
 

@@ -197,6 +197,7 @@ void ctab_fini(struct holofs *fs)
     while (fs->ctab_deleted) {
         struct container *c = fs->ctab_deleted;
         fs->ctab_deleted = c->lru_next;
+        free(c->hopeless);
         free(c);
     }
     free(fs->ctab);

@@ -143,7 +143,39 @@ static void tell_and_heal(struct holofs *fs, struct copen *o, const struct strip
         container_heal_blocks(fs, o->h.id, heal, n);
 }
 
-static int repair_locked(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w)
+/* Where the digest of a stripe that was decoded in vain is kept; NULL if nowhere. */
+static uint64_t *hopeless(struct holofs *fs, const struct copen *o, uint32_t stripe)
+{
+    struct container *c = ctab_find(fs, o->h.id);
+    if (c && !c->hopeless)
+        c->hopeless = calloc(o->h.D, sizeof(*c->hopeless));
+    return c && c->hopeless ? &c->hopeless[stripe] : NULL;
+}
+
+static unsigned count_right(const struct stripe *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->n; i++)
+        n += s->state[i] == ECC_RIGHT;
+    return n;
+}
+
+/* Decode, unless the same was tried already and changed nothing: that can take long, and lost blocks may be read often. */
+static int decode_once(struct holofs *fs, struct copen *o, uint32_t stripe, struct stripe *s, bool *tried)
+{
+    uint64_t digest = stripe_digest(fs, o, s), *in_vain = hopeless(fs, o, stripe);
+    unsigned right = count_right(s);
+    *tried = !in_vain || *in_vain != digest;
+    if (!*tried)
+        return -HOLO_EPARITY;
+    int e = stripe_decode(fs, o, s);
+    if (in_vain && e == -HOLO_EPARITY && count_right(s) == right)
+        *in_vain = digest;
+    return e;
+}
+
+/* *tried: something was found out about the container. */
+static int repair_locked(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w, bool *tried)
 {
     struct stripe s;
     bool unreadable, found = false;
@@ -152,7 +184,7 @@ static int repair_locked(struct holofs *fs, struct copen *o, uint32_t x, uint8_t
         return 0;
     int e = read_stripe(fs, o, x, &s);
     if (!e)
-        e = stripe_decode(fs, o, &s);
+        e = decode_once(fs, o, x % o->h.D, &s, tried);
     if (e && e != -HOLO_EPARITY)
         return e;
     for (unsigned i = 0; i < s.n; i++) {
@@ -171,9 +203,11 @@ static int repair_locked(struct holofs *fs, struct copen *o, uint32_t x, uint8_t
 
 int repair_position(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w)
 {
+    bool tried = false;
     mutex_lock(&fs->repair_lock);
-    int e = repair_locked(fs, o, x, block, w);
+    int e = repair_locked(fs, o, x, block, w, &tried);
     mutex_unlock(&fs->repair_lock);
-    scrub_queue(fs, o->h.id);
+    if (tried)
+        scrub_queue(fs, o->h.id);
     return e;
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/sum.h"
 
 void stripe_place(const struct copen *o, uint32_t number, uint8_t *mem, size_t step, struct stripe *s)
 {
@@ -22,6 +23,7 @@ void stripe_place(const struct copen *o, uint32_t number, uint8_t *mem, size_t s
 int stripe_judge(struct holofs *fs, struct copen *o, struct stripe *s, unsigned i, bool readable)
 {
     s->state[i] = ECC_MISSING;
+    s->sum[i] = 0;
     if (!readable)
         return 0;
     s->sum[i] = chead_block_sum(fs->sb.uuid, o->h.id, s->pos[i], s->block[i]);
@@ -32,6 +34,22 @@ int stripe_judge(struct holofs *fs, struct copen *o, struct stripe *s, unsigned 
     if (verdict == BLOCK_WRONG)
         COUNT(fs, checksum_failures, 1);
     return 0;
+}
+
+uint64_t stripe_digest(struct holofs *fs, struct copen *o, const struct stripe *s)
+{
+    struct {
+        uint64_t sum;
+        uint8_t state, sure, zero[6];
+    } member[ECC_N_MAX] = { { 0 } };
+    for (unsigned i = 0; i < s->n; i++) {
+        if (!s->block[i])
+            continue;
+        member[i].sum = s->sum[i];
+        member[i].state = s->state[i];
+        member[i].sure = container_table_intact(fs, o, s->pos[i]);
+    }
+    return sum64(member, s->n * sizeof(member[0]), 0);
 }
 
 /* What the decoder asks with. */

@@ -30,6 +30,9 @@ void stripe_place(const struct copen *o, uint32_t number, uint8_t *mem, size_t s
 /* Judge member i, which was read, or not (`readable`). Returns 0 or -ENOMEM. */
 int stripe_judge(struct holofs *fs, struct copen *o, struct stripe *s, unsigned i, bool readable);
 
+/* A number for what was read and what the checksums say of it: alike, if decoding it again would end alike. */
+uint64_t stripe_digest(struct holofs *fs, struct copen *o, const struct stripe *s);
+
 /*
  * The code of this container: the store's, or one of its own if it came from another geometry, to be destroyed after use
  * (*own, else NULL). 0 or -ENOMEM.

@@ -29,7 +29,8 @@ part_decode() {
 }
 
 part_flips() {
-    SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} FLIPS_CONTAINERS=${FLIPS_CONTAINERS:-20} program test_core_flips
+    SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} FLIPS_CONTAINERS=${FLIPS_CONTAINERS:-20} FLIPS_ROUNDS=${FLIPS_ROUNDS:-100} \
+        program test_core_flips
 }
 
 part_bytes() {

@@ -3,7 +3,8 @@
  * test_flips.c: one flipped byte in a thousand all over a container file, headers and tables included: every byte comes
  * back, and the file is again what it was.
  *
- * FLIPS_CONTAINERS says how many containers of 64 MiB are tried (one), SEED which flips.
+ * FLIPS_CONTAINERS says how many containers of 64 MiB are tried (1), FLIPS_ROUNDS how often anything is damaged (8), SEED
+ * which flips.
  */
 #include "tests/core/victim.h"
 
@@ -211,6 +212,87 @@ static void what_can_be_made_right_of_a_stripe_is(void **state)
     victim_stop(&v);
 }
 
+/* ---- anything ---- */
+
+/* Flips of some density, and ruined or wiped runs of blocks, in all but the headers. */
+static void damage_at_random(struct victim *v, uint64_t *seed)
+{
+    static const uint32_t in_a_million[] = { 0, 100, 1000, 3000, 10000 };
+    uint8_t *now = malloc(v->len);
+    memcpy(now, v->good, v->len);
+    rig_flip(rig_random(seed), now, v->len, v->len / 1000 * in_a_million[rig_random(seed) % 5] / 1000);
+    uint32_t blocks = chead_file_blocks(&v->h), runs = (uint32_t)(rig_random(seed) % 6);
+    for (uint32_t i = 0; i < runs; i++) {
+        uint32_t n = 1 + (uint32_t)(rig_random(seed) % (rig_random(seed) % 3 ? 8 : v->h.m * v->h.D));
+        uint32_t first = 1 + (uint32_t)(rig_random(seed) % (blocks - 2));
+        n = n < blocks - 1 - first ? n : blocks - 1 - first;
+        if (rig_random(seed) % 2)
+            memset(now + (size_t)first * RIG_BLOCK, 0, (size_t)n * RIG_BLOCK);
+        else
+            rig_fill(rig_random(seed), now + (size_t)first * RIG_BLOCK, (size_t)n * RIG_BLOCK);
+    }
+    for (unsigned copy = 0; copy < 2; copy++) { /* one time in nine no checksum is left */
+        if (rig_random(seed) % 3 == 0)
+            rig_fill(rig_random(seed), now + (size_t)chead_table_block(&v->h, copy, 0) * RIG_BLOCK, (size_t)v->h.table_blocks * RIG_BLOCK);
+    }
+    int fd = open(v->path, O_WRONLY);
+    assert_true(pwrite(fd, now, v->len, 0) == (ssize_t)v->len);
+    close(fd);
+    free(now);
+}
+
+/* Every block of the file is right or EIO; those that were right before still are. Returns how many are lost. */
+static uint32_t read_what_is_left(struct victim *v, const uint8_t *want, bool *lost)
+{
+    uint8_t *got = rig_buffer(RIG_BLOCK);
+    uint64_t ino = rig_find(&v->r, RIG_ROOT, "large");
+    uint32_t n_lost = 0;
+    for (uint32_t b = 0; b < FILE_BYTES / RIG_BLOCK; b++) {
+        ssize_t n = holofs_read(v->r.fs, ino, (uint64_t)b * RIG_BLOCK, got, RIG_BLOCK);
+        assert_true(n == RIG_BLOCK || (n < 0 && holo_errno((int)n) == EIO));
+        if (n == RIG_BLOCK)
+            assert_memory_equal(got, want + (size_t)b * RIG_BLOCK, RIG_BLOCK);
+        assert_true(n == RIG_BLOCK || lost[b]);
+        lost[b] = n < 0;
+        n_lost += lost[b];
+    }
+    free(got);
+    return n_lost;
+}
+
+static void whatever_is_damaged_reads_are_right_or_fail(void **state)
+{
+    (void)state;
+    struct victim v;
+    bool lost[FILE_BYTES / RIG_BLOCK];
+    const char *rounds = getenv("FLIPS_ROUNDS");
+    uint64_t seed = seed_or(4), whole = 0, n_lost = 0;
+    uint8_t *want = malloc(FILE_BYTES);
+    rig_fill(1, want, FILE_BYTES);
+    victim_start(&v);
+    v.r.opt.engine = NULL;
+    for (int round = 0; round < (rounds ? atoi(rounds) : 8); round++) {
+        damage_at_random(&v, &seed);
+        memset(lost, true, sizeof(lost));
+        rig_open(&v.r);
+        if (round % 2)
+            scrub_and_wait(&v.r);
+        read_what_is_left(&v, want, lost);
+        scrub_and_wait(&v.r);
+        uint32_t now = read_what_is_left(&v, want, lost);
+        assert_true(now == 0 || rig_stat(&v.r, "lost_blocks") >= now);
+        rig_reopen(&v.r);
+        assert_true(read_what_is_left(&v, want, lost) == now);
+        rig_close(&v.r);
+        n_lost += now;
+        whole += now == 0;
+    }
+    print_message("%llu times everything came back; in the other rounds %llu blocks were lost\n", (unsigned long long)whole,
+                  (unsigned long long)n_lost);
+    free(want);
+    victim_stop(&v);
+}
+
 /* ---- large ---- */
 
 /* The layout and the size that people have. */
@@ -251,6 +333,7 @@ int main(void)
         cmocka_unit_test(without_any_checksum_a_flipped_byte_is_told_not_guessed),
         cmocka_unit_test(a_wiped_stripe_without_checksums_is_not_blessed),
         cmocka_unit_test(what_can_be_made_right_of_a_stripe_is),
+        cmocka_unit_test(whatever_is_damaged_reads_are_right_or_fail),
         cmocka_unit_test(flips_all_over_containers_of_64_mib_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
