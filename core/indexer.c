@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/apply.h"
+#include "core/head.h"
 #include "core/log.h"
 
 enum { QUEUE_MAX_BYTES = 64 << 20, BATCH_BYTES = 8 << 20 };
@@ -137,10 +138,14 @@ void *indexer_main(void *arg)
         mutex_unlock(&fs->indexer_lock);
         uint64_t last = 0;
         int e = batch ? apply_batch(fs, a, batch, &last) : 0;
+        if (batch && e == -ENOSPC && release_reserve(fs))
+            e = apply_batch(fs, a, batch, &last);
         if (!e && batch)
             set_applied(fs, last);
         if (!e && checkpoint_due(fs, checkpoint_ns)) {
             e = meta_checkpoint(fs->index);
+            if (e == -ENOSPC && release_reserve(fs))
+                e = meta_checkpoint(fs->index);
             checkpoint_ns = clock_mono_ns();
             if (!e)
                 fs->index_durable_txg = fs->applied_txg;

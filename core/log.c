@@ -17,8 +17,8 @@
 /* An open txg of this size is committed at once, and writers wait for it. */
 enum { OPEN_RECORDS_MAX = 8 << 20, OPEN_SEGMENTS_MAX = 200000 };
 
-/* Kept free for the index, and how often that is looked at. */
-enum { INDEX_ROOM = 32 << 20, LOOK_EVERY = 32 };
+/* Kept free for the index; how often that is looked at; bytes that the database and its log take for a byte of records. */
+enum { INDEX_ROOM = 32 << 20, LOOK_EVERY = 32, INDEX_GROWTH = 6 };
 
 static size_t open_records_max(const struct holofs *fs)
 {
@@ -134,6 +134,27 @@ int log_throttle(struct holofs *fs)
     return full ? commit_txg(fs, n) : 0;
 }
 
+/* Records that the index has not taken in yet. */
+static uint64_t index_backlog(struct holofs *fs)
+{
+    mutex_lock(&fs->log_lock);
+    uint64_t n = fs->open.records.len;
+    mutex_unlock(&fs->log_lock);
+    mutex_lock(&fs->indexer_lock);
+    n += fs->done_bytes;
+    mutex_unlock(&fs->indexer_lock);
+    return n;
+}
+
+/* Let the index take in all there is: what it needed for that is no guess any more. */
+static int index_catch_up(struct holofs *fs)
+{
+    int e = commit_txg(fs, log_open_txg(fs));
+    if (!e)
+        indexer_wait(fs, fs->committed_txg, false);
+    return e;
+}
+
 int log_grow(struct holofs *fs)
 {
     struct backing_space s;
@@ -144,6 +165,14 @@ int log_grow(struct holofs *fs)
     if (e)
         return e;
     uint64_t room = s.total_bytes / 8 < INDEX_ROOM ? s.total_bytes / 8 : INDEX_ROOM;
-    fs->tight = s.free_bytes < room + (fs->n_sealing + 2) * container_full_size(fs, fs->sb.meta_r);
+    uint64_t need = room + (fs->n_sealing + 2) * container_full_size(fs, fs->sb.meta_r);
+    if (s.free_bytes >= need && s.free_bytes - need < INDEX_GROWTH * index_backlog(fs)) {
+        e = index_catch_up(fs);
+        if (!e)
+            e = fs->backing->ops->space(fs->backing, &s);
+        if (e)
+            return e;
+    }
+    fs->tight = s.free_bytes < need;
     return fs->tight ? -ENOSPC : 0;
 }
