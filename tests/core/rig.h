@@ -312,4 +312,20 @@ static inline void rig_sleep_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
+/* A whole scrub, to its end. */
+static inline void rig_scrub(struct rig *r)
+{
+    struct buf b = { 0 };
+    bool running = true;
+    rig_do(r, "scrub");
+    for (int i = 0; i < 3000 && running; i++) {
+        b.len = 0;
+        assert_int_equal(holofs_scrub_text(r->fs, &b), 0);
+        running = !strstr((const char *)b.p, "idle");
+        rig_sleep_ms(20);
+    }
+    assert_false(running);
+    buf_fini(&b);
+}
+
 #endif

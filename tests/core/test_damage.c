@@ -101,7 +101,7 @@ static void more_than_m_blocks_are_lost_exactly_and_told(void **state)
     assert_true(rig_stat(&v.r, "lost_blocks") >= v.h.m + 1);
     assert_true(rig_event(&v.r, "\"lost\"", "/large"));
     assert_true(rig_stat(&v.r, "damage/eio_reads") == v.h.m + 1);
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     expect_lost(&v, lost);
     rig_reopen(&v.r);
     expect_lost(&v, lost);

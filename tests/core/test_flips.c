@@ -76,7 +76,7 @@ static void the_bytes_that_were_flipped_are_counted(void **state)
     uint64_t n = flip(&v, seed_or(2), (size_t)chead_file_block(&v.h, 0) * RIG_BLOCK,
                       (size_t)chead_file_block(&v.h, chead_positions(&v.h)) * RIG_BLOCK);
     rig_open(&v.r);
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     assert_true(rig_stat(&v.r, "wave_ecc_metrics/corrected_bytes") == n);
     assert_true(rig_stat(&v.r, "wave_ecc_metrics/decode_fail") == 0);
     assert_true(rig_stat(&v.r, "lost_blocks") == 0);
@@ -175,7 +175,7 @@ static void a_wiped_stripe_without_checksums_is_not_blessed(void **state)
             write_block(&v, b, zeros);
     }
     rig_open(&v.r);
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     expect_stripe_lost(&v, 4, FILE_BYTES);
     victim_stop(&v);
 }
@@ -199,7 +199,7 @@ static void what_can_be_made_right_of_a_stripe_is(void **state)
         write_block(&v, b, block);
     }
     rig_open(&v.r);
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     uint64_t ino = rig_find(&v.r, RIG_ROOT, "large");
     uint8_t *got = rig_buffer(RIG_BLOCK), *want = malloc(FILE_BYTES);
     rig_fill(1, want, FILE_BYTES);
@@ -283,9 +283,9 @@ static void whatever_is_damaged_reads_are_right_or_fail(void **state)
         memset(lost, true, sizeof(lost));
         rig_open(&v.r);
         if (round % 2)
-            scrub_and_wait(&v.r);
+            rig_scrub(&v.r);
         read_what_is_left(&v, want, lost);
-        scrub_and_wait(&v.r);
+        rig_scrub(&v.r);
         uint32_t now = read_what_is_left(&v, want, lost);
         assert_true(now == 0 || rig_stat(&v.r, "lost_blocks") >= now);
         rig_reopen(&v.r);
@@ -317,11 +317,11 @@ static void flips_all_over_containers_of_64_mib_come_back(void **state)
         uint64_t t0 = clock_mono_ns();
         rig_open(&v.r);
         if (round % 2) {
-            scrub_and_wait(&v.r);
+            rig_scrub(&v.r);
             rig_expect_file(&v.r, "large", 1, LARGE_BYTES);
         } else {
             rig_expect_file(&v.r, "large", 1, LARGE_BYTES);
-            scrub_and_wait(&v.r);
+            rig_scrub(&v.r);
         }
         assert_true(rig_stat(&v.r, "lost_blocks") == 0);
         rig_close(&v.r);

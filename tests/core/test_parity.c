@@ -112,21 +112,6 @@ static void expect_on_medium(struct victim *v, const uint8_t *want)
     v->file = file;
 }
 
-static void scrub_and_wait(struct rig *r)
-{
-    struct buf b = { 0 };
-    bool running = true;
-    rig_do(r, "scrub");
-    for (int i = 0; i < 3000 && running; i++) {
-        b.len = 0;
-        assert_int_equal(holofs_scrub_text(r->fs, &b), 0);
-        running = !strstr((const char *)b.p, "idle");
-        rig_sleep_ms(10);
-    }
-    assert_false(running);
-    buf_fini(&b);
-}
-
 static bool health_says(struct rig *r, const char *text)
 {
     struct buf b = { 0 };
@@ -147,7 +132,7 @@ static void parity_of_other_data_is_told_counted_and_left_alone(void **state)
     forge(&v, at(&v, 9, v.h.k));
     store(&v);
     rig_open(&v.r);
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     assert_int_equal(rig_stat(&v.r, "damage/parity_disagrees"), 3);
     assert_int_equal(rig_stat(&v.r, "lost_blocks"), 0);
     assert_int_equal(rig_stat(&v.r, "repaired_blocks"), 0);
@@ -166,7 +151,7 @@ static void sound_containers_are_not_accused(void **state)
     struct victim v;
     victim_start(&v);
     rig_open(&v.r);
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     assert_int_equal(rig_stat(&v.r, "damage/parity_disagrees"), 0);
     assert_true(rig_stat(&v.r, "engine/work/scalar/syndrome_batches") >= 1);
     assert_true(health_says(&v.r, "healthy"));
@@ -180,7 +165,7 @@ static void a_scrub_of_a_read_only_store_gives_its_memory_back(void **state)
     victim_start(&v);
     v.r.opt.read_only = true;
     rig_open(&v.r);
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     assert_true(rig_stat(&v.r, "engine/work/scalar/syndrome_bytes") >= FILE_BYTES);
     assert_int_equal(rig_stat(&v.r, "pools/big_bytes"), 0);
     victim_stop(&v);
@@ -229,7 +214,7 @@ static void losses_beside_wrong_parity_come_back_or_stay_lost(void **state)
             ruin(&v, at(&v, 4, 2 * i));
         store(&v);
         rig_open(&v.r);
-        scrub_and_wait(&v.r);
+        rig_scrub(&v.r);
         uint64_t bad = rig_stat(&v.r, "lost_blocks");
         assert_int_equal(bad, lost <= 2 ? 0 : lost);
         assert_int_equal(rig_stat(&v.r, "damage/parity_disagrees"), lost <= 2);
@@ -291,7 +276,7 @@ static void a_burst_comes_back_from_one_call_for_its_waves(void **state)
         burst(&v, first);
         rig_open(&v.r);
         uint64_t before = rig_stat(&v.r, "repaired_blocks");
-        scrub_and_wait(&v.r);
+        rig_scrub(&v.r);
         assert_int_equal(rig_stat(&v.r, "repaired_blocks") - before, v.h.m * v.h.D);
         assert_int_equal(rig_stat(&v.r, "lost_blocks"), 0);
         assert_true(rig_event(&v.r, "repaired", first == 0 ? "/file" : "parity"));
@@ -321,7 +306,7 @@ static void wrong_waves_neither_spoil_a_repair_nor_accuse(void **state)
         v.r.opt.device = &gpu;
         rig_open(&v.r);
         device.wrong_stripe = stripe;
-        scrub_and_wait(&v.r);
+        rig_scrub(&v.r);
         assert_int_equal(rig_stat(&v.r, "damage/parity_disagrees"), 0);
         assert_int_equal(rig_stat(&v.r, "lost_blocks"), 0);
         rig_close(&v.r);
@@ -364,7 +349,7 @@ static void what_somebody_else_repaired_meanwhile_is_not_repaired_again(void **s
     shared_good = good;
     device.used = v.h.used;
     device.meanwhile = repair_some;
-    scrub_and_wait(&v.r);
+    rig_scrub(&v.r);
     assert_int_equal(rig_stat(&v.r, "repaired_blocks"), v.h.m * v.h.D - MEANWHILE);
     assert_int_equal(rig_stat(&v.r, "lost_blocks"), 0);
     rig_close(&v.r);

@@ -86,21 +86,6 @@ static inline void ruin(struct victim *v, uint32_t block, uint32_t n, uint64_t s
     free(junk);
 }
 
-static inline void scrub_and_wait(struct rig *r)
-{
-    struct buf b = { 0 };
-    bool running = true;
-    rig_do(r, "scrub");
-    for (int i = 0; i < 3000 && running; i++) {
-        b.len = 0;
-        assert_int_equal(holofs_scrub_text(r->fs, &b), 0);
-        running = !strstr((const char *)b.p, "idle");
-        rig_sleep_ms(20);
-    }
-    assert_false(running);
-    buf_fini(&b);
-}
-
 static inline void expect_file_as_written(struct victim *v)
 {
     size_t len;
@@ -119,7 +104,7 @@ static inline void expect_healed(struct victim *v, size_t bytes)
     rig_open(&v->r);
     rig_expect_file(&v->r, "large", 1, bytes);
     rig_expect_file(&v->r, "other", 2, OTHER_BYTES);
-    scrub_and_wait(&v->r);
+    rig_scrub(&v->r);
     assert_true(rig_stat(&v->r, "lost_blocks") == 0);
     rig_close(&v->r);
     expect_file_as_written(v);

@@ -66,6 +66,13 @@ static inline void patient_restore(struct patient *p)
     memset(p->sum_lost, 0, sizeof(p->sum_lost));
 }
 
+static inline void patient_admit(struct patient *p, const struct ecc_code *code, size_t len, uint64_t *random)
+{
+    patient_init(p, code, len);
+    patient_fill(p, random);
+    patient_restore(p);
+}
+
 static inline void damage_byte(struct patient *p, unsigned member, size_t column, uint64_t *random)
 {
     p->work.block[member][column] ^= (uint8_t)(1 + random_below(random, 255));

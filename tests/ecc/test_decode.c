@@ -131,9 +131,7 @@ static void damage_beyond_the_code_never_yields_a_wrong_byte(void **state)
         struct ecc_code *code = make_code(20 + random_below(&random, 100), m, (uint32_t)next_random(&random));
         struct patient p;
         struct ecc_decoded out;
-        patient_init(&p, code, 64);
-        patient_fill(&p, &random);
-        patient_restore(&p);
+        patient_admit(&p, code, 64, &random);
         lose_some(&p, random_below(&random, m + 2), &random);
         for (unsigned lost_sums = random_below(&random, 6); lost_sums > 0; lost_sums--)
             damage_sum(&p, random_below(&random, p.n));
@@ -165,9 +163,7 @@ static void two_columns_with_more_than_R_errors_each_are_decoded(void **state)
         struct ecc_code *code = make_code(50, 2 * R, 21);
         struct patient p;
         struct ecc_decoded out;
-        patient_init(&p, code, 256);
-        patient_fill(&p, &random);
-        patient_restore(&p);
+        patient_admit(&p, code, 256, &random);
         damage_each_block_once(&p, &random);
         for (unsigned e = 0; e <= R; e++) {
             damage_byte(&p, 2 * e, 30, &random);
@@ -213,9 +209,7 @@ static void columns_mistaken_for_another_codeword_are_undone(void **state)
         struct ecc_code *code = make_code(64, round % 2 ? 6 : 4, round);
         struct patient p;
         struct ecc_decoded out;
-        patient_init(&p, code, 256);
-        patient_fill(&p, &random);
-        patient_restore(&p);
+        patient_admit(&p, code, 256, &random);
         damage_each_block_once(&p, &random);
         unsigned errors = ecc_code_m(code) / 2 + 1;
         damage_column_mistakenly(&p, 7, errors, &random);
@@ -236,9 +230,7 @@ static void victims_of_a_mistake_are_cleared_first(void **state)
         struct ecc_code *code = make_code(64, 4, round);
         struct patient p;
         struct ecc_decoded out;
-        patient_init(&p, code, 256);
-        patient_fill(&p, &random);
-        patient_restore(&p);
+        patient_admit(&p, code, 256, &random);
         damage_each_block_once(&p, &random);
         damage_column_mistakenly(&p, 7, 4, &random);
         patient_examine(&p);
@@ -256,9 +248,7 @@ static void blocks_wrong_in_two_undecoded_columns_are_found(void **state)
     struct ecc_code *code = make_code(64, 4, 1);
     struct patient p;
     struct ecc_decoded out;
-    patient_init(&p, code, 256);
-    patient_fill(&p, &random);
-    patient_restore(&p);
+    patient_admit(&p, code, 256, &random);
     for (unsigned i = 0; i < 6; i++) {
         damage_byte(&p, 9 * i, i < 3 ? 10 : 80, &random);
         damage_byte(&p, 9 * i, i < 3 ? 33 : 90, &random);
@@ -277,9 +267,7 @@ static void more_errors_than_sums_are_found_by_trying(void **state)
     struct ecc_code *code = make_code(64, 6, 1);
     struct patient p;
     struct ecc_decoded out;
-    patient_init(&p, code, 256);
-    patient_fill(&p, &random);
-    patient_restore(&p);
+    patient_admit(&p, code, 256, &random);
     for (unsigned i = 0; i < 4; i++)
         damage_lose(&p, 16 * i);
     for (unsigned i = 1; i <= 3; i++)
@@ -300,9 +288,7 @@ static void ruined_blocks_cost_no_more_than_missing_ones(void **state)
         struct patient p;
         struct ecc_decoded out;
         unsigned at[ECC_M_MAX];
-        patient_init(&p, code, 1024);
-        patient_fill(&p, &random);
-        patient_restore(&p);
+        patient_admit(&p, code, 1024, &random);
         damage_each_block_once(&p, &random);
         choose(at, m - 2, p.n, &random);
         for (unsigned i = 0; i < m - 2; i++) {
@@ -327,9 +313,7 @@ static void a_member_that_its_checksum_refuses_is_left_alone(void **state)
     struct ecc_code *code = make_code(20, 6, 9);
     struct patient p;
     struct ecc_decoded out;
-    patient_init(&p, code, 256);
-    patient_fill(&p, &random);
-    patient_restore(&p);
+    patient_admit(&p, code, 256, &random);
     p.sum[3] ^= 1;
     damage_sum(&p, 11);
     damage_lose(&p, 15);
@@ -351,9 +335,7 @@ static void what_cannot_be_decoded_is_given_up_soon(void **state)
     struct ecc_code *code = make_code(64, 6, 1);
     struct patient p;
     struct ecc_decoded out;
-    patient_init(&p, code, 4096);
-    patient_fill(&p, &random);
-    patient_restore(&p);
+    patient_admit(&p, code, 4096, &random);
     for (unsigned i = 0; i < 5; i++)
         damage_lose(&p, i);
     damage_flips(&p, 5, p.n, 1e-3, &random);
@@ -371,9 +353,7 @@ static void nothing_damaged_asks_for_nothing(void **state)
     struct ecc_code *code = make_code(64, 6, 77);
     struct patient p;
     struct ecc_decoded out;
-    patient_init(&p, code, 4096);
-    patient_fill(&p, &random);
-    patient_restore(&p);
+    patient_admit(&p, code, 4096, &random);
     assert_int_equal(patient_decode(&p, fastest(), &out), 0);
     assert_int_equal(out.repaired + out.corrected_bytes + out.passes + p.asked, 0);
     patient_fini(&p);
@@ -387,9 +367,7 @@ static void one_flip_in_a_block_is_an_erasure_of_one_corrected_byte(void **state
     struct ecc_code *code = make_code(64, 6, 77);
     struct patient p;
     struct ecc_decoded out;
-    patient_init(&p, code, 4096);
-    patient_fill(&p, &random);
-    patient_restore(&p);
+    patient_admit(&p, code, 4096, &random);
     damage_byte(&p, 69, 4095, &random);
     patient_examine(&p);
     assert_int_equal(patient_decode(&p, fastest(), &out), 0);
@@ -407,9 +385,7 @@ static void flips_in_every_block_are_counted_byte_by_byte(void **state)
     struct ecc_code *code = make_code(64, 6, 77);
     struct patient p;
     struct ecc_decoded out;
-    patient_init(&p, code, 4096);
-    patient_fill(&p, &random);
-    patient_restore(&p);
+    patient_admit(&p, code, 4096, &random);
     for (unsigned i = 0; i < p.n; i++)
         damage_byte(&p, i, i * 50, &random);
     patient_examine(&p);
@@ -432,9 +408,7 @@ static void members_without_checksums_come_last(void **state)
         struct patient p;
         struct ecc_decoded out;
         unsigned at[8];
-        patient_init(&p, code, 256);
-        patient_fill(&p, &random);
-        patient_restore(&p);
+        patient_admit(&p, code, 256, &random);
         choose(at, unsure, p.n, &random);
         for (unsigned i = 0; i < unsure; i++)
             damage_sum(&p, at[i]);
@@ -488,9 +462,7 @@ static void a_decoder_is_used_again_for_smaller_stripes(void **state)
         struct ecc_code *code = random_code(2 + 2 * (round % ECC_R_MAX), &random);
         struct patient p;
         struct ecc_decoded out;
-        patient_init(&p, code, 64 * (1 + random_below(&random, 16)));
-        patient_fill(&p, &random);
-        patient_restore(&p);
+        patient_admit(&p, code, 64 * (1 + random_below(&random, 16)), &random);
         damage_columns(&p, 1, &random);
         patient_examine(&p);
         struct ecc_decoder *own = p.decoder;
