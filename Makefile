@@ -39,16 +39,13 @@ soak: build ## damaged groups by the 100,000, then fuzzing, operations and crash
 	sh tools/deps.sh build test
 	BUILD=$(BUILD) bash tests/soak.sh
 
-bench: ## compare with libfuse's passthrough_ll
-	sh tools/deps.sh build test
-	sh tools/build.sh $(BUILD)
+bench: deps build ## compare with libfuse's passthrough_ll
+	sh tools/deps.sh test
 	bash bench/peers.sh $(BUILD)/peers
 	python3 bench/bench.py --bin $(BUILD)/bin --peers $(BUILD)/peers $(BENCH_ARGS)
 
-bench-ecc: build ## parity beside ISA-L (Debian's, if it can be installed) and beside what the memory gives
+bench-ecc: deps build ## parity beside ISA-L (Debian's, if it can be installed) and beside what the memory gives
 	sh tools/deps.sh bench || echo 'bench-ecc: without ISA-L'
-	sh tools/build.sh $(BUILD)
-	cmake --build $(BUILD) --target ecc_speed
 	$(BUILD)/bench/ecc_speed $(BENCH_ARGS)
 
 install: build install-library ## programs, helpers, library, manual pages
