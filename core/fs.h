@@ -62,7 +62,7 @@ struct counters_live {
     _Atomic uint64_t decode_ops, decode_bytes, decode_ns, last_decode_ns, errors_detected, corrected_bytes, decode_success, decode_fail;
     _Atomic uint64_t commits, commit_bytes, containers_sealed, containers_deleted, dumps, scrubs, scrubbed_blocks;
     _Atomic uint64_t table_blocks_repaired, headers_repaired, ring_blocks_repaired, super_copies_repaired;
-    _Atomic uint64_t container_bytes_written, parity_disagrees;
+    _Atomic uint64_t container_bytes_written, parity_disagrees, containers_unreadable;
     struct hist commit_ns, read_ns, write_ns, seal_ns;
 };
 

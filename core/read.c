@@ -157,6 +157,12 @@ static void read_failed(struct holofs *fs, uint64_t ino, uint64_t off, int e)
               holo_strerror(e));
 }
 
+/* Whatever keeps bytes of a file that exists from being read, a container that is gone for one, is EIO to the reader. */
+static int as_read_error(int e)
+{
+    return e == -ENOMEM || holo_errno(e) == EIO ? e : -HOLO_ELOST;
+}
+
 ssize_t holofs_read(struct holofs *fs, uint64_t ino, uint64_t off, void *buf, size_t size)
 {
     struct inode *i;
@@ -177,7 +183,7 @@ ssize_t holofs_read(struct holofs *fs, uint64_t ino, uint64_t off, void *buf, si
     inode_put(fs, i);
     COUNT(fs, bytes_read, done);
     hist_add(&fs->count.read_ns, clock_mono_ns() - t0);
-    return e ? e : (ssize_t)done;
+    return e ? as_read_error(e) : (ssize_t)done;
 }
 
 int holofs_seek(struct holofs *fs, uint64_t ino, uint64_t off, int whence, uint64_t *out)

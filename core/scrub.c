@@ -494,6 +494,7 @@ static int scrub_one(void *arg, uint32_t id)
     s->parity_disagrees += r.parity_disagrees;
     if (e && ctab_find(fs, id)) {
         s->lost++;
+        COUNT(fs, containers_unreadable, 1);
         event_add(fs, "container_unreadable", "s:i, s:s", "container", (int)id, "error", holo_strerror(e));
     } else {
         copen_drop(fs, id); /* tables were perhaps healed: read them again */

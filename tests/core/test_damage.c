@@ -109,6 +109,31 @@ static void more_than_m_blocks_are_lost_exactly_and_told(void **state)
     victim_stop(&v);
 }
 
+/* To the reader it is EIO, as whatever cannot be read, and the store does not call itself healthy. */
+static void a_container_that_is_gone_or_empty_is_an_io_error_and_told(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct victim v;
+        struct buf health = { 0 };
+        bool lost[FILE_BYTES / RIG_BLOCK];
+        memset(lost, true, sizeof(lost));
+        victim_start(&v);
+        assert_int_equal(gone ? unlink(v.path) : truncate(v.path, 0), 0);
+        rig_open(&v.r);
+        expect_lost(&v, lost);
+        assert_int_equal(holofs_health_text(v.r.fs, &health), 0);
+        assert_memory_equal(health.p, "degraded\n", 9);
+        rig_scrub(&v.r);
+        health.len = 0;
+        assert_int_equal(holofs_health_text(v.r.fs, &health), 0);
+        assert_memory_equal(health.p, "data lost\n", 10);
+        assert_true(rig_event(&v.r, "container_unreadable", "error"));
+        buf_fini(&health);
+        victim_stop(&v);
+    }
+}
+
 /* Flips here and there in both copies: each entry is right in one of them. */
 static void tables_with_flips_in_both_copies_still_verify(void **state)
 {
@@ -300,6 +325,7 @@ int main(void)
         cmocka_unit_test(a_burst_of_m_times_d_blocks_comes_back),
         cmocka_unit_test(one_copy_of_headers_and_tables_is_enough),
         cmocka_unit_test(more_than_m_blocks_are_lost_exactly_and_told),
+        cmocka_unit_test(a_container_that_is_gone_or_empty_is_an_io_error_and_told),
         cmocka_unit_test(tables_with_flips_in_both_copies_still_verify),
         cmocka_unit_test(a_table_block_lost_in_both_copies_is_made_again),
         cmocka_unit_test(the_only_table_block_lost_in_both_copies_is_made_again),
