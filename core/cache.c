@@ -157,13 +157,20 @@ static void shrink_inodes(struct holofs *fs, size_t tries)
     }
 }
 
+void reader_unlock(struct holofs *fs, int e)
+{
+    mutex_unlock(&fs->reader_lock);
+    if ((e == -HOLO_ESUM || e == -HOLO_ECORRUPT) && !atomic_exchange(&fs->index_damaged, true))
+        event_add(fs, "index_damaged", "s:s", "error", holo_strerror(e));
+}
+
 static int load(struct holofs *fs, uint64_t ino, struct inode **out)
 {
     struct meta_inode m;
     struct inode_image img;
     mutex_lock(&fs->reader_lock);
     int e = meta_read_inode(fs->reader, ino, &m);
-    mutex_unlock(&fs->reader_lock);
+    reader_unlock(fs, e);
     if (e)
         return e == -ENOENT ? -ESTALE : e;
     meta_to_inode_image(&m, &img);
@@ -334,7 +341,7 @@ int purge_orphans(struct holofs *fs)
     struct orphans o = { 0 };
     mutex_lock(&fs->reader_lock);
     int e = meta_each_orphan(fs->reader, note_orphan, &o);
-    mutex_unlock(&fs->reader_lock);
+    reader_unlock(fs, e);
     for (size_t n = 0; n < o.n && !e; n++) {
         struct inode *i;
         e = inode_get(fs, o.v[n], &i);
@@ -414,7 +421,7 @@ static int read_window(struct holofs *fs, uint64_t ino, uint32_t win, struct win
         blob = malloc(cap);
         e = blob ? meta_read_window(fs->reader, ino, win, blob, cap, &len) : -ENOMEM;
     }
-    mutex_unlock(&fs->reader_lock);
+    reader_unlock(fs, e);
     if (!e)
         e = window_decode(out, win, blob, len);
     else if (e == -ENOENT)
@@ -469,7 +476,7 @@ int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32
     if ((uint64_t)first * WINDOW_SIZE < i->img.size && best > first) {
         mutex_lock(&fs->reader_lock);
         int e = meta_read_next_window(fs->reader, i->ino, first, &in_index);
-        mutex_unlock(&fs->reader_lock);
+        reader_unlock(fs, e);
         if (e && e != -ENOENT)
             return e;
         if (!e && in_index < best)

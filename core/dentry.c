@@ -102,7 +102,7 @@ int dentry_find(struct holofs *fs, uint64_t parent, const char *name, size_t len
     struct meta_dent m = { 0 };
     mutex_lock(&fs->reader_lock);
     int e = meta_read_dent(fs->reader, parent, name, len, &m);
-    mutex_unlock(&fs->reader_lock);
+    reader_unlock(fs, e);
     if (e && e != -ENOENT)
         return e;
     dentry_shrink(fs, 4);
@@ -171,6 +171,6 @@ int dir_is_empty(struct holofs *fs, struct inode *dir)
     }
     mutex_lock(&fs->reader_lock);
     int r = meta_read_dir(fs->reader, dir->ino, 0, indexed_entry, &x);
-    mutex_unlock(&fs->reader_lock);
+    reader_unlock(fs, r);
     return r < 0 ? r : !r;
 }

@@ -98,7 +98,7 @@ static int fill(struct holofs_dir *d, uint64_t after)
     f.applied = fs->applied_txg;
     mutex_lock(&fs->reader_lock);
     e = meta_read_dir(fs->reader, d->ino, after < FIRST_COOKIE ? 0 : after, indexed_row, &f);
-    mutex_unlock(&fs->reader_lock);
+    reader_unlock(fs, e);
     d->last = e == 0;
     for (struct dentry *t = dir->dirty_first; t && e == 0; t = t->dirty_next) {
         if (t->ino == 0 || t->cookie <= after || t->dirty_txg <= f.applied)

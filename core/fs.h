@@ -174,6 +174,7 @@ struct holofs {
     _Atomic uint64_t committed_txg;
     uint64_t chain;
     bool epoch_begun, unclean, index_rebuilt;
+    _Atomic bool index_damaged; /* a read of it failed: this mount does not end clean, so that the next one verifies it */
     bool damaged_ring; /* committed data or metadata is lost: reading only */
     uint64_t base_epoch, base_txg, base_chain;
     struct ring_place *place;

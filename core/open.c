@@ -369,7 +369,7 @@ static int start(struct holofs *fs, char *why, size_t cap)
     return e;
 }
 
-int holofs_open(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t why_cap)
+static int open_once(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t why_cap)
 {
     struct holofs *fs;
     int e = make_fs(path, o, &fs, why, why_cap);
@@ -392,6 +392,20 @@ int holofs_open(const char *path, const struct holofs_options *o, struct holofs 
     else
         fs_release(fs);
     return e;
+}
+
+/*
+ * After a clean stop the index is taken without reading all of it; a bad page is met when it is used. Then once more, with everything
+ * verified, so that a bad index is rebuilt.
+ */
+int holofs_open(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t why_cap)
+{
+    struct holofs_options all = *o;
+    int e = open_once(path, o, out, why, why_cap);
+    if ((e != -HOLO_ESUM && e != -HOLO_ECORRUPT) || o->read_only || o->check_all)
+        return e;
+    all.check_all = true;
+    return open_once(path, &all, out, why, why_cap);
 }
 
 /* ---- close ---- */
@@ -419,7 +433,7 @@ static int finish(struct holofs *fs)
         int64_t n = ring_mirror(fs->ring);
         e = n < 0 ? (int)n : 0;
     }
-    return e ? e : super_update(fs, true);
+    return e ? e : super_update(fs, !fs->index_damaged);
 }
 
 int holofs_close(struct holofs *fs)

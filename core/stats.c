@@ -194,7 +194,7 @@ static const char *health(const struct holofs *fs)
         return "failed";
     if (fs->count.lost_blocks || fs->count.containers_unreadable || fs->damaged_ring)
         return "data lost";
-    if (ring_failed_copies(fs->ring) || fs->reserve_used || fs->count.parity_disagrees || fs->count.eio_reads)
+    if (ring_failed_copies(fs->ring) || fs->reserve_used || fs->count.parity_disagrees || fs->index_damaged || fs->count.eio_reads)
         return "degraded";
     return "healthy";
 }
@@ -282,6 +282,8 @@ int holofs_health_text(struct holofs *fs, struct buf *out)
         e = buf_printf(out, "%llu times a stripe's parity contradicted its data, which are as they were written; copy its files anew, "
                             "and test the memory of this machine; .holo/events names the containers\n",
                        (unsigned long long)fs->count.parity_disagrees);
+    if (!e && fs->index_damaged)
+        e = buf_printf(out, "the index is damaged; unmount and mount again: it is verified and rebuilt\n");
     if (!e && fs->count.eio_reads)
         e = buf_printf(out, "%llu reads failed; .holo/events names the files\n", (unsigned long long)fs->count.eio_reads);
     if (!e && fs->count.lost_blocks)
