@@ -287,23 +287,32 @@ static void a_burst_comes_back_from_one_call_for_its_waves(void **state)
     victim_stop(&v);
 }
 
+/* A victim whose whole containers go to `gpu`, which is right until the test says otherwise. Returns its file as it is now: free() it. */
+static uint8_t *victim_start_on_device(struct victim *v, struct ecc_engine *gpu)
+{
+    victim_start(v);
+    *gpu = *ecc_engine_find("scalar");
+    gpu->name = "cuda";
+    gpu->containers = containers;
+    device.wrong_stripe = -1;
+    device.meanwhile = NULL;
+    v->r.opt.engine = "cuda";
+    v->r.opt.device = gpu;
+    uint8_t *good = malloc(v->len);
+    memcpy(good, v->file, v->len);
+    return good;
+}
+
 /* An engine that is wrong in one stripe, which the sample of one stripe a call does not always meet. */
 static void wrong_waves_neither_spoil_a_repair_nor_accuse(void **state)
 {
     (void)state;
     for (int stripe = 0; stripe < 6; stripe++) {
         struct victim v;
-        victim_start(&v);
-        struct ecc_engine gpu = *ecc_engine_find("scalar");
-        uint8_t *good = malloc(v.len);
-        memcpy(good, v.file, v.len);
-        gpu.name = "cuda";
-        gpu.containers = containers;
-        device.wrong_stripe = -1;
+        struct ecc_engine gpu;
+        uint8_t *good = victim_start_on_device(&v, &gpu);
         if (stripe % 2)
             burst(&v, 10);
-        v.r.opt.engine = "cuda";
-        v.r.opt.device = &gpu;
         rig_open(&v.r);
         device.wrong_stripe = stripe;
         rig_scrub(&v.r);
@@ -333,17 +342,9 @@ static void what_somebody_else_repaired_meanwhile_is_not_repaired_again(void **s
 {
     (void)state;
     struct victim v;
-    victim_start(&v);
-    struct ecc_engine gpu = *ecc_engine_find("scalar");
-    uint8_t *good = malloc(v.len);
-    memcpy(good, v.file, v.len);
-    gpu.name = "cuda";
-    gpu.containers = containers;
-    device.wrong_stripe = -1;
-    device.meanwhile = NULL;
+    struct ecc_engine gpu;
+    uint8_t *good = victim_start_on_device(&v, &gpu);
     burst(&v, BURST_AT);
-    v.r.opt.engine = "cuda";
-    v.r.opt.device = &gpu;
     rig_open(&v.r);
     shared = &v;
     shared_good = good;
