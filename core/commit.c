@@ -191,12 +191,30 @@ static uint64_t slack(const struct holofs *fs)
     return fs->sb.ring_blocks / 4;
 }
 
+/*
+ * Space that the tail gives up is free from the next commit on. So before the last eighth all that holds space is sealed: this
+ * commit still fits, and gives it up.
+ */
+static int clear_ring(struct holofs *fs)
+{
+    int e = push_out(fs, ring_end(fs->ring));
+    if (!e)
+        e = wait_sealing(fs);
+    if (!e)
+        indexer_wait(fs, fs->committed_txg, true);
+    return e;
+}
+
 /* If the txg's data does not fit into the ring, seal it (and all that holds ring space) instead. */
 static int fit_data(struct holofs *fs, const struct txg *t, struct gather *g)
 {
-    uint64_t need = ring_blocks_for(g->n, t->records.len, g->bytes) + slack(fs);
-    commit_advance_tail(fs);
-    if (g->n == 0 || ring_free_blocks(fs->ring) >= need)
+    uint64_t need = ring_blocks_for(g->n, t->records.len, g->bytes), left = ring_free_blocks(fs->ring);
+    if (left < need + fs->sb.ring_blocks / 8) {
+        int e = clear_ring(fs);
+        if (e)
+            return e;
+    }
+    if (g->n == 0 || left >= need + slack(fs))
         return 0;
     gather_fini(fs, g);
     int e = heads_seal(fs, 1, false);
@@ -207,16 +225,11 @@ static int fit_data(struct holofs *fs, const struct txg *t, struct gather *g)
     return e ? e : gather_data(fs, t, g);
 }
 
-/* The records must fit: what frees ring space and does not need a commit is waited for. */
+/* The records must fit; the commits before have seen to it. The tail that this one names may be behind containers that it names. */
 static int fit_records(struct holofs *fs, const struct txg *t, const struct gather *g)
 {
-    uint64_t need = ring_blocks_for(g->n, t->records.len, g->bytes);
     commit_advance_tail(fs);
-    if (ring_free_blocks(fs->ring) >= need)
-        return 0;
-    indexer_wait(fs, fs->committed_txg, true);
-    commit_advance_tail(fs);
-    return ring_free_blocks(fs->ring) >= need ? 0 : -HOLO_ERINGFULL;
+    return ring_free_blocks(fs->ring) >= ring_blocks_for(g->n, t->records.len, g->bytes) ? 0 : -HOLO_ERINGFULL;
 }
 
 int note_ring_place(struct holofs *fs, const struct ring_txg *t)
@@ -257,14 +270,9 @@ static int note_committed(struct holofs *fs, const struct ring_txg *t, const str
 
 static struct ring_txg describe(struct holofs *fs, const struct txg *t, uint32_t flags)
 {
-    struct ring_txg r = { .epoch = fs->epoch, .txg = t->number, .time_ns = clock_real_ns(), .flags = flags };
-    if (!fs->epoch_begun) {
-        r.flags |= RING_EPOCH_FIRST;
-        r.base_epoch = fs->base_epoch;
-        r.base_txg = fs->base_txg;
-        r.base_chain = fs->base_chain;
-    }
-    return r;
+    return (struct ring_txg){ .epoch = fs->epoch, .txg = t->number, .time_ns = clock_real_ns(),
+                              .flags = flags | (fs->epoch_begun ? 0 : RING_EPOCH_FIRST), .base_epoch = fs->base_epoch,
+                              .base_txg = fs->base_txg, .base_chain = fs->base_chain };
 }
 
 /* Make a closed txg durable and hand its records on (COMMIT held). t->records is consumed. */

@@ -4,7 +4,8 @@
  *
  * Invariants:
  *  1. tail <= mirrored <= end (mirrored is raised to tail when the tail passes it), end - tail <= blocks.
- *  2. A block in [tail, end) is never overwritten.
+ *  2. A block in [kept, end) is never overwritten; kept is the tail that the newest durable txg names, kept <= tail. So a txg that
+ *     is torn has destroyed nothing that the one before it needs.
  *  3. `end` advances only after the sync of the copy that carries the entries.
  */
 #include "store/ring.h"
@@ -42,9 +43,35 @@ static int open_copy(struct ring *r, struct backing *b, int c, bool read_only)
     int e = b->ops->open(b, copy_names[c], BACKING_READ | BACKING_DIRECT, &r->direct[c]);
     if (!e && !read_only)
         e = b->ops->open(b, copy_names[c], BACKING_WRITE, &r->file[c]);
-    if (e)
-        r->failed |= 1u << c;
     return e;
+}
+
+/* Write zeros behind the end of a copy that is too short. */
+static int fill_up(struct bfile *f, uint64_t bytes)
+{
+    static const uint8_t zeros[16 * BLOCK_SIZE];
+    uint64_t size;
+    int e = f->ops->size(f, &size);
+    if (e || size >= bytes)
+        return e;
+    for (uint64_t at = size / BLOCK_SIZE * BLOCK_SIZE; at < bytes && !e; at += sizeof(zeros)) {
+        size_t skip = at < size ? (size_t)(size - at) : 0, end = bytes - at < sizeof(zeros) ? (size_t)(bytes - at) : sizeof(zeros);
+        e = bfile_pwrite(f, zeros + skip, end - skip, at + skip);
+    }
+    return e ? e : f->ops->datasync(f);
+}
+
+/* A copy that is gone beside one that is there is made again; what is in the log comes from the other one. */
+static int make_copy(struct ring *r, struct backing *b, int c)
+{
+    struct bfile *f;
+    int e = b->ops->open(b, copy_names[c], BACKING_WRITE | BACKING_CREATE, &f);
+    if (e)
+        return e;
+    f->ops->close(f);
+    e = b->ops->sync_dir(b, "");
+    r->made |= 1u << c;
+    return e ? e : open_copy(r, b, c, false);
 }
 
 int ring_open(struct backing *b, const uint8_t uuid[16], uint32_t blocks, bool read_only, struct ring **out)
@@ -54,13 +81,20 @@ int ring_open(struct backing *b, const uint8_t uuid[16], uint32_t blocks, bool r
         return -ENOMEM;
     r->blocks = blocks;
     memcpy(r->uuid, uuid, 16);
-    int e0 = open_copy(r, b, 0, read_only);
-    int e1 = open_copy(r, b, 1, read_only);
+    int e[RING_COPIES] = { open_copy(r, b, 0, read_only), open_copy(r, b, 1, read_only) };
+    for (int c = 0; c < RING_COPIES; c++) {
+        if (e[c] == -ENOENT && !e[!c] && !read_only)
+            e[c] = make_copy(r, b, c);
+        if (!e[c] && !read_only)
+            e[c] = fill_up(r->file[c], (uint64_t)blocks * BLOCK_SIZE);
+        if (e[c])
+            r->failed |= 1u << c;
+    }
     r->staging = aligned_alloc(BLOCK_SIZE, RING_ENTRY_BLOCKS * BLOCK_SIZE);
     r->mirror_buf = aligned_alloc(BLOCK_SIZE, RING_ENTRY_BLOCKS * BLOCK_SIZE);
-    if (!r->staging || !r->mirror_buf || (e0 && e1)) {
+    if (!r->staging || !r->mirror_buf || (e[0] && e[1])) {
         ring_close(r);
-        return e0 && e1 ? e0 : -ENOMEM;
+        return e[0] && e[1] ? e[0] : -ENOMEM;
     }
     *out = r;
     return 0;
@@ -91,7 +125,7 @@ uint64_t ring_blocks_for(uint32_t n_segments, uint64_t records_len, uint64_t dat
 
 uint64_t ring_free_blocks(const struct ring *r)
 {
-    return r->blocks - (r->end - r->tail);
+    return r->blocks - (r->end - r->kept);
 }
 
 uint64_t ring_used_blocks(const struct ring *r)
@@ -107,6 +141,11 @@ uint64_t ring_end(const struct ring *r)
 uint64_t ring_tail(const struct ring *r)
 {
     return r->tail;
+}
+
+unsigned ring_made_copies(const struct ring *r)
+{
+    return r->made;
 }
 
 unsigned ring_failed_copies(const struct ring *r)
@@ -247,6 +286,20 @@ static int write_txg(struct ring *r, int c, struct ring_txg *t, const struct rin
     return r->file[c]->ops->datasync(r->file[c]);
 }
 
+/*
+ * journal.0 has just failed, and the mirror goes on in its place: it gets what it lacks of journal.0 while that can still be read, so that
+ * nothing committed is left in the copy that failed alone. Synced with the txg that follows.
+ */
+static void catch_up(struct ring *r)
+{
+    uint64_t lsn = r->mirrored > r->kept ? r->mirrored : r->kept;
+    for (; r->file[0] && r->file[1] && lsn < r->end; lsn++) {
+        uint64_t at = lsn % r->blocks * BLOCK_SIZE;
+        if (r->file[0]->ops->pread(r->file[0], r->staging, BLOCK_SIZE, at) == 0)
+            bfile_pwrite(r->file[1], r->staging, BLOCK_SIZE, at);
+    }
+}
+
 int ring_append(struct ring *r, struct ring_txg *t, const struct ring_data *data, uint32_t n_data, const uint8_t *records,
                 uint64_t records_len)
 {
@@ -257,10 +310,14 @@ int ring_append(struct ring *r, struct ring_txg *t, const struct ring_data *data
     t->records_len = records_len;
     if (ring_blocks_for(n_data, records_len, t->data_len) > ring_free_blocks(r))
         return -HOLO_ERINGFULL;
+    uint64_t tail = r->tail;
     int error = -EIO;
     for (int c = 0; c < RING_COPIES; c++) {
         if (r->failed & (1u << c))
             continue;
+        if (c > 0 && !r->caught_up)
+            catch_up(r);
+        r->caught_up |= c > 0;
         error = write_txg(r, c, t, data, n_data, records, records_len);
         if (error) {
             r->failed |= 1u << c;
@@ -268,6 +325,7 @@ int ring_append(struct ring *r, struct ring_txg *t, const struct ring_data *data
         }
         t->flags |= RING_LAST;
         r->chain = t->chain;
+        r->kept = tail;
         r->end = t->lsn + t->blocks;
         return 0;
     }

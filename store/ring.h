@@ -30,7 +30,7 @@ struct ring_txg {
     uint64_t epoch, txg;
     uint64_t lsn, blocks;   /* where it is */
     uint64_t chain;         /* checksum field of its last entry */
-    uint64_t base_epoch, base_txg, base_chain; /* of the first of an epoch */
+    uint64_t base_epoch, base_txg, base_chain; /* what its epoch builds on */
     int64_t time_ns;
     uint32_t flags, n_segments;
     uint64_t records_len, data_len;
@@ -39,15 +39,21 @@ struct ring_txg {
 /* Create both files, preallocated and prewritten with zeros; used by mkfs. */
 int ring_format(struct backing *b, uint32_t blocks);
 
+/*
+ * Open both copies. For writing, one that is missing beside the other is made again (ring_made_copies), one that is short is filled up
+ * with zeros; the scan brings their contents back. A copy that cannot be opened has failed; -ENOENT and others when both have.
+ */
 int ring_open(struct backing *b, const uint8_t uuid[16], uint32_t blocks, bool read_only, struct ring **out);
 void ring_close(struct ring *r);
 
 struct ring_scan_result {
     struct ring_txg *txgs;      /* committed txgs from the tail on, ascending; free() it */
     size_t n;
+    struct ring_txg *damaged;   /* txgs between them of which some blocks are lost in both copies, ascending; freed with txgs */
+    size_t n_damaged;
     uint64_t tail, end;         /* lsns; append goes on at end */
     uint64_t repairable_blocks; /* blocks that journal.0 has wrong, and the mirror or both together right */
-    uint64_t lost_txgs;         /* between tail and end, by their numbers: damage in both copies */
+    uint64_t lost_txgs;         /* between tail and end, by their numbers, the damaged ones included: damage in both copies */
     bool torn;                  /* something was begun behind the end: a crash */
 };
 
@@ -70,6 +76,19 @@ int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint6
  */
 int ring_read(struct ring *r, const struct ring_txg *t, struct buf *out);
 
+/* A range of a txg's stream that is lost. */
+struct ring_hole {
+    uint64_t off, len;
+};
+struct ring_holes {
+    struct ring_hole *v; /* ascending */
+    size_t n, cap;
+};
+
+/* The same for a damaged txg: what is lost of its stream is zeros, and noted in *holes (replaced). */
+int ring_read_damaged(struct ring *r, const struct ring_txg *t, struct buf *out, struct ring_holes *holes);
+void ring_holes_fini(struct ring_holes *h);
+
 /* Decode segment i of a txg's stream. */
 void ring_segment_get(const uint8_t *stream, uint32_t i, struct ring_segment *out);
 enum { RING_SEGMENT_BYTES = 16 };
@@ -83,7 +102,7 @@ struct ring_data {
 /* Blocks that a txg of this size takes. */
 uint64_t ring_blocks_for(uint32_t n_segments, uint64_t records_len, uint64_t data_len);
 
-/* Blocks that can be appended now. */
+/* Blocks that can be appended now: what the tail gives up counts from the txg on that says so on the medium. */
 uint64_t ring_free_blocks(const struct ring *r);
 uint64_t ring_used_blocks(const struct ring *r);
 uint64_t ring_end(const struct ring *r);
@@ -92,16 +111,19 @@ uint64_t ring_tail(const struct ring *r);
 /*
  * Append and sync one txg. t gives epoch, txg, flags (without RING_LAST), base_* and time; lsn, blocks and
  * chain are filled in. -HOLO_ERINGFULL if it does not fit (nothing is written). If the first copy fails, the
- * mirror is written and synced in its place, and the copy is not used for writing again; -EIO when both fail.
+ * mirror gets what it still lacked of it, is written and synced in its place, and the copy is not used for writing again; -EIO when both fail.
  */
 int ring_append(struct ring *r, struct ring_txg *t, const struct ring_data *data, uint32_t n_data, const uint8_t *records,
                 uint64_t records_len);
 
-/* Everything before this lsn is not needed any more; goes into the next entry. */
+/* Everything before this lsn is not needed any more once the next txg, which says so, is durable. */
 void ring_set_tail(struct ring *r, uint64_t lsn);
 
 /* Copy what the mirror lacks and sync it. Returns blocks copied or a negative code. */
 int64_t ring_mirror(struct ring *r);
+
+/* Copies that ring_open made: bits as below. */
+unsigned ring_made_copies(const struct ring *r);
 
 /* Copies that failed and are not written any more: bit 0 journal.0, bit 1 journal.1. */
 unsigned ring_failed_copies(const struct ring *r);

@@ -15,7 +15,11 @@ struct ring {
     struct bfile *direct[RING_COPIES]; /* past the page cache, for scanning */
     _Atomic unsigned failed;           /* bits of copies that are not written any more */
     _Atomic uint64_t tail, end;        /* read by the mirror's thread */
-    uint64_t mirrored, chain;
+    uint64_t kept;                     /* the tail on the medium: nothing from here on is overwritten */
+    _Atomic uint64_t mirrored;         /* what the mirror has */
+    uint64_t chain;
+    bool caught_up;                    /* the mirror has taken over */
+    unsigned made;                     /* bits of copies that ring_open had to make */
     _Atomic uint64_t bytes_written;
     uint8_t *staging, *mirror_buf;     /* RING_ENTRY_BLOCKS blocks each */
 };

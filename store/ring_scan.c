@@ -4,7 +4,8 @@
  *
  * The newest complete txg decides: the one of the highest epoch, and there of the highest number, whose every
  * block is right in one of the copies, or can be made right from both. From it the chain of checksum fields leads back to the tail. What lies
- * behind it is torn or void. A missing link before it is damage: it is counted and passed over.
+ * behind it is torn or void. A missing link before it is damage: it is counted and passed over. Entries name what their epoch builds
+ * on, so that what an older epoch wrote beyond that never fills a gap. Of txgs that are damaged, what is right can still be read.
  *
  * A block that is wrong in both copies may still come back from what they have in common (store/flips.h).
  */
@@ -213,9 +214,12 @@ struct entry_read {
     struct ring *r;
     uint64_t lsn, epoch, txg;
     struct ring_entry e;
-    bool check_both;    /* compare and heal both copies; else the mirror is only asked where journal.0 fails */
+    bool check_both;    /* compare both copies; else the mirror is only asked where journal.0 fails */
+    bool heal;          /* write right blocks where a copy has others */
     bool mirror_read;   /* the payload of journal.1 is in mirror_buf */
     uint64_t *repaired; /* blocks that journal.0 had wrong */
+    struct ring_holes *holes; /* where what is lost is noted, with `at` as the place of the entry's payload; NULL: that is an error */
+    uint64_t at;
 };
 
 /* One block: what journal.0 gave, what journal.1 gave unless it was not asked, and who says what is right. */
@@ -236,11 +240,10 @@ static int settle(struct entry_read *w, const struct block_read *b)
         memcpy(b->block, b->mirror, BLOCK_SIZE);
     if (!b->good && !mirror_good && !flips_settle(b->block, b->mirror, b->right, b->arg))
         return -HOLO_ELOST;
-    if (!b->good) {
-        (*w->repaired)++;
+    *w->repaired += !b->good;
+    if (!b->good && w->heal)
         heal_block(w->r, 0, b->lsn, b->block);
-    }
-    if (b->mirror && !mirror_good)
+    if (b->mirror && !mirror_good && w->heal)
         heal_block(w->r, 1, b->lsn, b->block);
     return 0;
 }
@@ -297,6 +300,35 @@ static int settle_payload(struct entry_read *w, uint32_t i, uint32_t n)
     return settle(w, &b);
 }
 
+static int add_hole(struct ring_holes *h, uint64_t off, uint64_t len)
+{
+    if (h->n && h->v[h->n - 1].off + h->v[h->n - 1].len == off) {
+        h->v[h->n - 1].len += len;
+        return 0;
+    }
+    if (h->n == h->cap) {
+        size_t cap = h->cap ? 2 * h->cap : 16;
+        struct ring_hole *v = realloc(h->v, cap * sizeof(*v));
+        if (!v)
+            return -ENOMEM;
+        h->v = v;
+        h->cap = cap;
+    }
+    h->v[h->n++] = (struct ring_hole){ off, len };
+    return 0;
+}
+
+/* Payload block i of an entry is lost: its share of the stream is a hole. */
+static int lose_block(struct entry_read *w, uint32_t i)
+{
+    uint64_t first = OFF_ENTRY_SUM - ring_payload_off(w->e.blocks), from = first + (uint64_t)i * BLOCK_SIZE;
+    memset(w->r->staging + (size_t)(i + 1) * BLOCK_SIZE, 0, BLOCK_SIZE);
+    if (from >= w->e.payload)
+        return 0;
+    uint64_t len = w->e.payload - from < BLOCK_SIZE ? w->e.payload - from : BLOCK_SIZE;
+    return add_hole(w->holes, w->at + from, len);
+}
+
 static int read_entry(struct entry_read *w)
 {
     int err = take_head(w);
@@ -307,21 +339,45 @@ static int read_entry(struct entry_read *w)
     if (w->check_both)
         read_what_is_there(w->r, 1, w->lsn + 1, n, w->r->mirror_buf);
     w->mirror_read = w->check_both;
-    for (uint32_t i = 0; i < n && !err; i++)
+    for (uint32_t i = 0; i < n && !err; i++) {
         err = settle_payload(w, i, n);
+        if (err == -HOLO_ELOST && w->holes)
+            err = lose_block(w, i);
+    }
     return err;
 }
 
-static int read_txg(struct ring *r, const struct ring_txg *t, bool check_both, struct buf *out, uint64_t *repaired)
+static uint64_t stream_len(const struct ring_txg *t)
 {
-    uint64_t lsn = t->lsn, end = t->lsn + t->blocks;
+    return (uint64_t)t->n_segments * RING_SEGMENT_BYTES + t->records_len + t->data_len;
+}
+
+/* The entry at w->at of a txg's stream has no header any more: nobody can say what of it is right. */
+static int lose_entry(struct entry_read *w, const struct ring_txg *t)
+{
+    uint64_t left = stream_len(t) - w->at, cap = ring_payload_cap(RING_ENTRY_BLOCKS);
+    w->e.payload = left < cap ? left : cap;
+    w->e.blocks = ring_entry_blocks(w->e.payload);
+    memset(w->r->staging, 0, (size_t)w->e.blocks * BLOCK_SIZE);
+    return add_hole(w->holes, w->at, w->e.payload);
+}
+
+enum { READ_BOTH = 1, READ_HEAL = 2 };
+
+static int read_txg(struct ring *r, const struct ring_txg *t, unsigned how, struct buf *out, struct ring_holes *holes, uint64_t *repaired)
+{
+    uint64_t lsn = t->lsn, end = t->lsn + t->blocks, at = 0;
     if (out)
         out->len = 0;
     while (lsn < end) {
-        struct entry_read w = { .r = r, .lsn = lsn, .epoch = t->epoch, .txg = t->txg, .check_both = check_both, .repaired = repaired };
+        struct entry_read w = { .r = r, .lsn = lsn, .epoch = t->epoch, .txg = t->txg, .check_both = how & READ_BOTH, .heal = how & READ_HEAL,
+                                .repaired = repaired, .holes = holes, .at = at };
         int err = read_entry(&w);
+        if (err == -HOLO_ELOST && holes)
+            err = lose_entry(&w, t);
         if (err)
             return err;
+        at += w.e.payload;
         size_t head = ring_payload_off(w.e.blocks), payload = (size_t)w.e.payload;
         size_t first = payload < OFF_ENTRY_SUM - head ? payload : OFF_ENTRY_SUM - head;
         if (out) {
@@ -333,14 +389,26 @@ static int read_txg(struct ring *r, const struct ring_txg *t, bool check_both, s
         }
         lsn += w.e.blocks;
     }
-    uint64_t want = (uint64_t)t->n_segments * RING_SEGMENT_BYTES + t->records_len + t->data_len;
-    return !out || out->len == want ? 0 : -HOLO_ECORRUPT;
+    return !out || out->len == stream_len(t) ? 0 : -HOLO_ECORRUPT;
 }
 
 int ring_read(struct ring *r, const struct ring_txg *t, struct buf *out)
 {
     uint64_t repaired = 0;
-    return read_txg(r, t, false, out, &repaired);
+    return read_txg(r, t, READ_HEAL, out, NULL, &repaired);
+}
+
+int ring_read_damaged(struct ring *r, const struct ring_txg *t, struct buf *out, struct ring_holes *holes)
+{
+    uint64_t repaired = 0;
+    holes->n = 0;
+    return read_txg(r, t, READ_HEAL, out, holes, &repaired);
+}
+
+void ring_holes_fini(struct ring_holes *h)
+{
+    free(h->v);
+    *h = (struct ring_holes){ 0 };
 }
 
 void ring_segment_get(const uint8_t *stream, uint32_t i, struct ring_segment *out)
@@ -351,10 +419,20 @@ void ring_segment_get(const uint8_t *stream, uint32_t i, struct ring_segment *ou
     out->off = le64_get(p + 8);
 }
 
+/* Is c of the history that k's epoch builds on, as far as k says? What an older epoch wrote beyond that is void. */
+static bool same_history(const struct ring_txg *c, const struct ring_txg *k)
+{
+    if (c->epoch == k->epoch || k->base_epoch == 0)
+        return true;
+    return c->epoch < k->base_epoch || (c->epoch == k->base_epoch && c->txg <= k->base_txg);
+}
+
 /* Can c stand before k? The first txg of k's epoch is missing between them if k is not the first and c is older. */
 static bool may_precede(const struct link *c, const struct link *k, uint64_t tail)
 {
     if (c->t.lsn < tail || c->t.epoch > k->t.epoch || c->t.txg >= k->t.txg || c->t.lsn + c->t.blocks > k->t.lsn)
+        return false;
+    if (!same_history(&c->t, &k->t))
         return false;
     return c->t.epoch == k->t.epoch || (k->t.flags & RING_EPOCH_FIRST) || c->t.txg + 1 < k->t.txg;
 }
@@ -379,10 +457,11 @@ static const struct link *link_before(const struct txg_list *l, const struct lin
 }
 
 /* Walk back from the newest txg to the tail and fill the result in ascending order. */
-static int follow_back(struct ring *r, const struct txg_list *l, const struct link *newest, uint64_t tail, struct ring_scan_result *out)
+static int follow_back(struct ring *r, const struct txg_list *l, const struct link *newest, uint64_t tail, size_t room,
+                       struct ring_scan_result *out)
 {
     size_t n = 0;
-    struct ring_txg *v = malloc((l->n + 1) * sizeof(*v));
+    struct ring_txg *v = malloc((l->n + 1 + room) * sizeof(*v));
     if (!v)
         return -ENOMEM;
     const struct link *k = newest;
@@ -396,56 +475,109 @@ static int follow_back(struct ring *r, const struct txg_list *l, const struct li
     out->tail = tail;
     out->end = newest->t.lsn + newest->t.blocks;
     r->tail = tail;
+    r->kept = newest->tail;
     r->end = out->end;
     r->chain = newest->t.chain;
     r->mirrored = out->end;
     return 0;
 }
 
-/* The txgs before the newest, which has been verified already. */
+/* A txg of which only some entries are there: each of them says how long it is, and so where. false if it cannot be. */
+static bool described_by(const struct found *f, struct ring_txg *t)
+{
+    uint64_t before = (uint64_t)f->e.part * RING_ENTRY_BLOCKS;
+    *t = (struct ring_txg){ .epoch = f->e.epoch, .txg = f->e.txg, .lsn = f->e.lsn - before, .chain = f->e.flags & RING_LAST ? f->chain : 0,
+                            .base_epoch = f->e.base_epoch, .base_txg = f->e.base_txg, .base_chain = f->e.base_chain,
+                            .time_ns = f->e.time_ns, .flags = f->e.flags | RING_LAST, .n_segments = f->e.n_segments,
+                            .records_len = f->e.records_len, .data_len = f->e.data_len };
+    t->blocks = ring_blocks_for(t->n_segments, t->records_len, t->data_len);
+    return f->e.lsn >= before && f->e.lsn + f->e.blocks <= t->lsn + t->blocks;
+}
+
+/* Does t stand between neighbours of the log, of which before may be NULL? */
+static bool fits_between(const struct ring_txg *t, const struct ring_txg *before, const struct ring_txg *after, uint64_t tail)
+{
+    uint64_t from = before ? before->lsn + before->blocks : tail;
+    if (t->lsn < from || t->lsn + t->blocks > after->lsn || t->txg >= after->txg || t->epoch > after->epoch || !same_history(t, after))
+        return false;
+    return !before || (before->txg < t->txg && before->epoch <= t->epoch && same_history(before, t));
+}
+
+/* Add what is left of txgs that are missing between those of the log. Room for them is behind out->txgs. */
+static void find_remains(const struct found_list *l, struct ring_scan_result *out)
+{
+    struct ring_txg t, *known = out->txgs + out->n, last = { 0 };
+    out->damaged = known;
+    for (size_t i = 0, k = 0; i < l->n && out->n; i++) {
+        while (k + 1 < out->n && out->txgs[k].lsn <= l->v[i].e.lsn)
+            k++;
+        if (!described_by(&l->v[i], &t) || !fits_between(&t, k ? &out->txgs[k - 1] : NULL, &out->txgs[k], out->tail))
+            continue;
+        if (out->n_damaged && (t.lsn < last.lsn + last.blocks || t.txg <= last.txg)) {
+            struct ring_txg *same = &known[out->n_damaged - 1];
+            if (t.txg == last.txg && t.epoch == last.epoch && t.lsn == last.lsn && t.chain)
+                same->chain = t.chain;
+            continue;
+        }
+        known[out->n_damaged++] = last = t;
+    }
+}
+
+static int by_txg(const void *pa, const void *pb)
+{
+    const struct ring_txg *a = pa, *b = pb;
+    return a->txg < b->txg ? -1 : a->txg > b->txg;
+}
+
+/*
+ * Read all txgs but the newest, which has been verified already. Damaged ones move behind the others, to those of which only some
+ * entries were found.
+ */
 static int verify_others(struct ring *r, struct ring_scan_result *out)
 {
     for (size_t i = 0; i + 1 < out->n; i++) {
-        int e = read_txg(r, &out->txgs[i], true, NULL, &out->repairable_blocks);
+        struct ring_txg t = out->txgs[i];
+        int e = read_txg(r, &t, READ_BOTH | READ_HEAL, NULL, NULL, &out->repairable_blocks);
         if (e && e != -HOLO_ELOST)
             return e;
         if (!e)
             continue;
         out->lost_txgs++;
         memmove(&out->txgs[i], &out->txgs[i + 1], (out->n - i - 1) * sizeof(*out->txgs));
-        out->n--;
+        out->txgs[--out->n] = t;
+        out->damaged = &out->txgs[out->n];
+        out->n_damaged++;
         i--;
     }
+    if (out->n_damaged)
+        qsort(out->damaged, out->n_damaged, sizeof(*out->damaged), by_txg);
     sync_healed(r);
     return 0;
 }
 
-/* The newest txg whose blocks are all right in one of the copies. NULL if there is none. */
+/* The newest txg whose blocks are all right in one of the copies; nothing of one that is torn is healed. NULL if there is none. */
 static const struct link *newest_right(struct ring *r, const struct txg_list *t, uint64_t *repaired)
 {
     for (size_t i = t->n; i-- > 0;) {
         *repaired = 0;
-        if (read_txg(r, &t->v[i].t, true, NULL, repaired) == 0)
+        if (read_txg(r, &t->v[i].t, READ_BOTH, NULL, NULL, repaired))
+            continue;
+        *repaired = 0;
+        if (read_txg(r, &t->v[i].t, READ_BOTH | READ_HEAL, NULL, NULL, repaired) == 0)
             return &t->v[i];
     }
     *repaired = 0;
     return NULL;
 }
 
-/*
- * Look at what was begun behind the newest txg and never finished. Its tail is younger than the newest one's, and
- * what lies before it may be overwritten already: that is no damage. Returns the tail that counts.
- */
-static uint64_t look_behind(const struct found_list *l, const struct link *newest, bool *torn)
+/* Was something begun behind the newest txg and never finished? What its tail gives up is not given up. */
+static bool begun_behind(const struct found_list *l, const struct link *newest)
 {
-    uint64_t end = newest->t.lsn + newest->t.blocks, tail = newest->tail;
     for (const struct found *f = l->v; f < l->v + l->n; f++) {
-        if (f->e.lsn < end || f->e.epoch < newest->t.epoch)
-            continue;
-        *torn = true;
-        tail = f->e.tail > tail ? f->e.tail : tail;
+        if (f->e.lsn >= newest->t.lsn + newest->t.blocks && f->e.epoch >= newest->t.epoch)
+            return true;
     }
-    return tail < newest->t.lsn ? tail : newest->t.lsn;
+    return false;
 }
 
 int ring_scan(struct ring *r, struct ring_scan_result *out)
@@ -465,10 +597,12 @@ int ring_scan(struct ring *r, struct ring_scan_result *out)
         out->torn = l.n > 0;
         goto out;
     }
-    uint64_t tail = look_behind(&l, newest, &out->torn);
-    e = follow_back(r, &t, newest, tail, out);
-    if (!e)
+    out->torn = begun_behind(&l, newest);
+    e = follow_back(r, &t, newest, newest->tail, l.n, out);
+    if (!e) {
+        find_remains(&l, out);
         e = verify_others(r, out);
+    }
 out:
     free(t.v);
     free(l.v);
@@ -517,7 +651,7 @@ static int read_others(struct ring *r, struct ring_scan_result *out)
 {
     int e = 0;
     for (size_t i = 0; i < out->n && !e; i++)
-        e = read_txg(r, &out->txgs[i], false, NULL, &out->repairable_blocks);
+        e = read_txg(r, &out->txgs[i], READ_HEAL, NULL, NULL, &out->repairable_blocks);
     if (out->repairable_blocks)
         sync_healed(r);
     return e == -HOLO_ELOST ? -HOLO_ESTALE : e;
@@ -537,7 +671,7 @@ int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint6
     if (!e && (!newest || newest->t.txg != hint_txg || newest->t.lsn + newest->t.blocks != hint_end || goes_on(r, &l.v[l.n - 1].e)))
         e = -HOLO_ESTALE;
     if (!e)
-        e = follow_back(r, &t, newest, hint_tail, out);
+        e = follow_back(r, &t, newest, hint_tail, 0, out);
     if (!e)
         e = out->lost_txgs ? -HOLO_ESTALE : read_others(r, out);
     if (e) {

@@ -118,13 +118,8 @@ static inline int rig_append(struct rig *g, uint64_t size)
     struct content c;
     uint64_t number = g->last + 1;
     assert_true(number < RIG_TXGS);
-    struct ring_txg t = { .epoch = g->epoch, .txg = number, .time_ns = (int64_t)number * 1000 };
-    if (!g->begun) {
-        t.flags = RING_EPOCH_FIRST;
-        t.base_epoch = g->base.epoch;
-        t.base_txg = g->base.txg;
-        t.base_chain = g->base.chain;
-    }
+    struct ring_txg t = { .epoch = g->epoch, .txg = number, .time_ns = (int64_t)number * 1000, .flags = g->begun ? 0 : RING_EPOCH_FIRST,
+                          .base_epoch = g->base.epoch, .base_txg = g->base.txg, .base_chain = g->base.chain };
     content_make(&c, g->epoch, number, size);
     int e = ring_append(g->r, &t, c.data, c.n_data, c.records_len ? c.bytes : NULL, c.records_len);
     content_fini(&c);

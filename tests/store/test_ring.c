@@ -93,7 +93,7 @@ static void data_without_records_is_a_txg_too(void **state)
 static void txgs_of_many_entries_come_back(void **state)
 {
     (void)state;
-    struct rig *g = rig_new(2000, SEED);
+    struct rig *g = rig_new(2400, SEED);
     struct ring_scan_result s;
     for (int i = 0; i < 12; i++) {
         assert_int_equal(rig_append(g, (uint64_t)3 << 20), 0);
@@ -163,9 +163,9 @@ static void a_full_ring_refuses_and_writes_nothing(void **state)
     assert_int_equal(ring_free_blocks(g->r), 0);
     assert_int_equal(rig_append(g, 0), -HOLO_ERINGFULL);
     rig_tail(g, g->sent[2].t.lsn);
-    assert_int_equal(rig_append(g, 1), 0);
+    assert_int_equal(rig_append(g, 1), -HOLO_ERINGFULL); /* no txg on the medium says that tail */
     rig_restart(g, &s);
-    assert_int_equal(s.n, g->last - 1);
+    assert_int_equal(s.n, g->last);
     free(s.txgs);
     free(before);
     free(after);
@@ -337,6 +337,89 @@ static void damage_in_both_copies_costs_only_what_it_hit(void **state)
         free(s.txgs);
         rig_free(g);
     }
+}
+
+/* Is each byte of a damaged txg the one that was sent, or in a hole, of which there are `lost` bytes? */
+static void expect_remains(struct rig *g, const struct ring_txg *t, uint64_t lost)
+{
+    struct buf got = { 0 };
+    struct ring_holes h = { 0 };
+    struct content c;
+    uint64_t holes = 0;
+    assert_int_equal(ring_read(g->r, t, &got), -HOLO_ELOST);
+    assert_int_equal(ring_read_damaged(g->r, t, &got, &h), 0);
+    content_make(&c, t->epoch, t->txg, g->sent[t->txg].size);
+    assert_int_equal(got.len, c.stream.len);
+    assert_true(t->lsn == g->sent[t->txg].t.lsn && t->blocks == g->sent[t->txg].t.blocks && t->n_segments == c.n_data);
+    for (size_t i = 0, at = 0; i <= h.n; i++) {
+        size_t end = i < h.n ? (size_t)h.v[i].off : got.len;
+        assert_memory_equal(got.p + at, c.stream.p + at, end - at);
+        at = end + (i < h.n ? (size_t)h.v[i].len : 0);
+        holes += i < h.n ? h.v[i].len : 0;
+    }
+    assert_int_equal(holes, lost);
+    content_fini(&c);
+    buf_fini(&got);
+    ring_holes_fini(&h);
+}
+
+static void damage_both(struct rig *g, uint64_t lsn)
+{
+    rig_damage(g, 0, lsn);
+    rig_damage(g, 1, lsn);
+}
+
+static void what_is_right_of_damaged_txgs_can_be_read(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new(2400, SEED);
+    struct ring_scan_result s;
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(rig_append(g, 1500000), 0);
+    assert_true(ring_mirror(g->r) > 0);
+    assert_true(g->sent[2].t.blocks > RING_ENTRY_BLOCKS + 50);
+    damage_both(g, g->sent[1].t.lsn);                          /* the header of the first entry */
+    damage_both(g, g->sent[2].t.lsn + 7);                      /* two payload blocks */
+    damage_both(g, g->sent[2].t.lsn + 8);
+    damage_both(g, g->sent[4].t.lsn + RING_ENTRY_BLOCKS);      /* the header of the last entry */
+    damage_both(g, g->sent[5].t.lsn);                          /* both headers */
+    damage_both(g, g->sent[5].t.lsn + RING_ENTRY_BLOCKS);
+    for (uint64_t n = 1; n <= 5; n++)
+        g->sent[n].acked = n == 3;
+    uint64_t first = 4088 - 128 - 8 * 255 + UINT64_C(255) * 4096;
+    uint64_t len = g->sent[4].t.n_segments * (uint64_t)RING_SEGMENT_BYTES + 1500000;
+    rig_restart(g, &s);
+    assert_int_equal(s.n, 2);
+    assert_int_equal(s.lost_txgs, 4);
+    assert_int_equal(s.n_damaged, 3);
+    assert_true(s.damaged[0].txg == 1 && s.damaged[1].txg == 2 && s.damaged[2].txg == 4);
+    expect_remains(g, &s.damaged[0], first);
+    expect_remains(g, &s.damaged[1], 2 * BLOCK_SIZE);
+    expect_remains(g, &s.damaged[2], len - first);
+    free(s.txgs);
+    rig_free(g);
+}
+
+/* Looking for the newest txg must not make a torn one look mirrored. */
+static void nothing_of_a_torn_txg_is_healed_into_the_mirror(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new(600, SEED);
+    struct ring_scan_result s;
+    assert_int_equal(rig_append(g, 5001), 0);
+    assert_true(ring_mirror(g->r) > 0);
+    assert_int_equal(rig_append(g, 100001), 0);
+    rig_damage(g, 0, g->sent[2].t.lsn + 9);
+    g->sent[2].acked = false;
+    uint8_t *before = rig_image(g, 1);
+    rig_restart(g, &s);
+    uint8_t *after = rig_image(g, 1);
+    assert_int_equal(s.n, 1);
+    assert_memory_equal(before, after, 600 * BLOCK_SIZE);
+    free(before);
+    free(after);
+    free(s.txgs);
+    rig_free(g);
 }
 
 static void the_oldest_txg_can_be_lost_too(void **state)
@@ -610,6 +693,8 @@ int main(void)
         cmocka_unit_test(looking_only_writes_nothing),
         cmocka_unit_test(unreadable_sectors_heal_like_wrong_ones),
         cmocka_unit_test(damage_in_both_copies_costs_only_what_it_hit),
+        cmocka_unit_test(what_is_right_of_damaged_txgs_can_be_read),
+        cmocka_unit_test(nothing_of_a_torn_txg_is_healed_into_the_mirror),
         cmocka_unit_test(the_oldest_txg_can_be_lost_too),
         cmocka_unit_test(a_newest_txg_lost_in_both_copies_is_a_torn_one),
         cmocka_unit_test(flips_all_over_both_copies_come_back_and_are_healed),

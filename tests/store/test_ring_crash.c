@@ -119,22 +119,24 @@ static void lost_sectors_of_txgs_of_many_entries(void **state)
     sweep(&(struct plan){ .blocks = 1100, .biggest = 4000000, .keep = 600, .txgs = 20, .mirror_every = 4, .lose = true });
 }
 
-/* The tail moved on, and a txg that wrote over what lay before it was cut: nothing that counts is missing. */
-static void what_a_torn_txg_was_allowed_to_overwrite_is_not_lost(void **state)
+/* The tail moved on, but the txg that says so is torn: what it would have given up is needed, and is there. */
+static void what_only_a_torn_txg_gives_up_is_still_there(void **state)
 {
     (void)state;
     struct rig *g = rig_new(600, SEED);
     struct ring_scan_result s;
     for (int i = 0; i < 20; i++)
-        assert_int_equal(rig_append(g, 100001), 0);
+        assert_int_equal(rig_append(g, 50001), 0);
     rig_tail(g, g->sent[19].t.lsn);
-    backing_fault_cut_after(g->fault, backing_fault_writes(g->fault) + 2);
-    assert_int_not_equal(rig_append(g, 2000001), 0);
+    g->tail = 0;
+    assert_int_equal(rig_append(g, 2000001), -HOLO_ERINGFULL);
+    backing_fault_cut_after(g->fault, backing_fault_writes(g->fault) + 1);
+    assert_int_not_equal(rig_append(g, 1200001), 0);
     rig_restart(g, &s);
     assert_true(s.torn);
     assert_int_equal(s.lost_txgs, 0);
-    assert_int_equal(s.n, 2);
-    assert_true(s.tail == g->sent[19].t.lsn);
+    assert_int_equal(s.n, 20);
+    assert_true(s.tail == 0);
     free(s.txgs);
     rig_free(g);
 }
@@ -261,6 +263,38 @@ static void damage_does_not_let_the_older_epoch_in(void **state)
     }
 }
 
+/* Two txgs of the new epoch are lost, its first among them, and the old one that it is not built on is there again: void. */
+static void a_gap_is_not_filled_with_what_its_epoch_does_not_build_on(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new(256, SEED);
+    struct ring_scan_result s;
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(rig_append(g, 3001), 0);
+    assert_true(ring_mirror(g->r) > 0);
+    uint8_t *image = rig_image(g, 1);
+    for (int c = 0; c < 2; c++)
+        rig_damage(g, c, g->sent[7].t.lsn), rig_damage(g, c, g->sent[8].t.lsn);
+    g->sent[7].acked = g->sent[8].acked = false;
+    rig_restart(g, &s);
+    free(s.txgs);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(rig_append(g, 3001), 0);
+    assert_true(ring_mirror(g->r) > 0);
+    for (int c = 0; c < 2; c++)
+        rig_damage(g, c, g->sent[7].t.lsn), rig_damage(g, c, g->sent[8].t.lsn);
+    rig_put(g, 1, image, g->sent[7].t.lsn, 1);
+    g->sent[7].acked = g->sent[8].acked = false;
+    rig_restart(g, &s);
+    assert_int_equal(s.n, 8);
+    assert_int_equal(s.txgs[6].txg, 9);
+    assert_int_equal(s.lost_txgs, 2);
+    assert_int_equal(s.n_damaged, 0);
+    free(image);
+    free(s.txgs);
+    rig_free(g);
+}
+
 /* ---- a copy that fails ---- */
 
 static void commits_go_to_the_mirror_when_journal_0_fails(void **state)
@@ -274,7 +308,7 @@ static void commits_go_to_the_mirror_when_journal_0_fails(void **state)
     };
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
         uint64_t seed = SEED + i;
-        struct rig *g = rig_new(600, seed);
+        struct rig *g = rig_new(1200, seed);
         struct ring_scan_result s;
         backing_fault_add(g->fault, &rules[i]);
         for (int k = 0; k < 60; k++) {
@@ -283,7 +317,7 @@ static void commits_go_to_the_mirror_when_journal_0_fails(void **state)
             follow_with_tail(g, 150);
         }
         assert_int_equal(ring_failed_copies(g->r), 1);
-        assert_true(ring_end(g->r) > 5 * 600);
+        assert_true(ring_end(g->r) > 5 * g->blocks);
         rig_restart(g, &s);
         assert_int_equal(s.lost_txgs, 0);
         assert_int_equal(s.repairable_blocks, s.end - s.tail);
@@ -292,23 +326,72 @@ static void commits_go_to_the_mirror_when_journal_0_fails(void **state)
     }
 }
 
-static void a_missing_copy_is_one_that_failed(void **state)
+/* What journal.0 had alone when it failed is in the mirror afterwards. */
+static void the_mirror_takes_over_with_all_that_was_committed(void **state)
 {
     (void)state;
+    struct rig *g = rig_new(600, SEED);
+    struct ring_scan_result s;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(rig_append(g, 90000), 0);
+    backing_fault_add(g->fault, &(struct fault_rule){ FAULT_SYNC, FAULT_ERROR, EIO, "journal.0", 0, 0, 0, 0 });
+    assert_int_equal(rig_append(g, 5000), 0);
+    assert_int_equal(ring_failed_copies(g->r), 1);
+    for (uint64_t lsn = 0; lsn < ring_end(g->r); lsn++)
+        rig_damage(g, 0, lsn);
+    rig_restart(g, &s);
+    assert_int_equal(s.n, 6);
+    assert_int_equal(s.lost_txgs, 0);
+    free(s.txgs);
+    rig_free(g);
+}
+
+static void a_missing_copy_is_made_again_from_the_other(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "journal.0", "journal.1" };
     for (int c = 0; c < RING_COPIES; c++) {
         struct rig *g = rig_new(64, SEED);
         struct ring_scan_result s;
         assert_int_equal(rig_append(g, 9000), 0);
         assert_true(ring_mirror(g->r) > 0);
-        assert_int_equal(g->memory->ops->unlink(g->memory, c ? "journal.1" : "journal.0"), 0);
+        assert_int_equal(g->memory->ops->unlink(g->memory, names[c]), 0);
         rig_restart(g, &s);
         assert_int_equal(s.n, 1);
-        assert_int_equal(ring_failed_copies(g->r), 1u << c);
+        assert_int_equal(ring_failed_copies(g->r), 0);
+        assert_int_equal(ring_made_copies(g->r), 1u << c);
         free(s.txgs);
         assert_int_equal(rig_append(g, 9000), 0);
+        assert_true(ring_mirror(g->r) >= 0);
+        assert_int_equal(g->memory->ops->unlink(g->memory, names[!c]), 0);
         rig_restart(g, &s);
         assert_int_equal(s.n, 2);
         free(s.txgs);
+        rig_free(g);
+    }
+}
+
+static void a_copy_cut_short_is_filled_up_again(void **state)
+{
+    (void)state;
+    for (int c = 0; c < RING_COPIES; c++) {
+        struct rig *g = rig_new(64, SEED);
+        struct ring_scan_result s;
+        uint64_t size = 0;
+        assert_int_equal(rig_append(g, 90000), 0);
+        assert_true(ring_mirror(g->r) > 0);
+        struct bfile *f = rig_file(g, c);
+        assert_int_equal(f->ops->truncate(f, 5 * BLOCK_SIZE + 77), 0);
+        rig_restart(g, &s);
+        assert_int_equal(s.n, 1);
+        assert_int_equal(f->ops->size(f, &size), 0);
+        assert_true(size == 64 * BLOCK_SIZE);
+        f->ops->close(f);
+        free(s.txgs);
+        uint8_t *a = rig_image(g, 0), *b = rig_image(g, 1);
+        assert_memory_equal(a, b, g->sent[1].t.blocks * BLOCK_SIZE);
+        free(a);
+        free(b);
         rig_free(g);
     }
 }
@@ -464,13 +547,16 @@ int main(void)
         cmocka_unit_test(a_cut_without_a_mirror_tears_nothing),
         cmocka_unit_test(lost_sectors_take_nothing_that_was_acknowledged),
         cmocka_unit_test(lost_sectors_of_txgs_of_many_entries),
-        cmocka_unit_test(what_a_torn_txg_was_allowed_to_overwrite_is_not_lost),
+        cmocka_unit_test(what_only_a_torn_txg_gives_up_is_still_there),
         cmocka_unit_test(a_first_commit_that_is_torn_is_told),
         cmocka_unit_test(the_rest_of_a_torn_txg_stays_out_of_the_next_epoch),
         cmocka_unit_test(whole_txgs_of_an_older_epoch_behind_a_newer_one_are_void),
         cmocka_unit_test(damage_does_not_let_the_older_epoch_in),
+        cmocka_unit_test(a_gap_is_not_filled_with_what_its_epoch_does_not_build_on),
         cmocka_unit_test(commits_go_to_the_mirror_when_journal_0_fails),
-        cmocka_unit_test(a_missing_copy_is_one_that_failed),
+        cmocka_unit_test(the_mirror_takes_over_with_all_that_was_committed),
+        cmocka_unit_test(a_missing_copy_is_made_again_from_the_other),
+        cmocka_unit_test(a_copy_cut_short_is_filled_up_again),
         cmocka_unit_test(when_both_copies_fail_nothing_is_acknowledged),
         cmocka_unit_test(right_hints_lead_to_the_log),
         cmocka_unit_test(wrong_hints_are_refused),
