@@ -77,13 +77,16 @@ static int open_err(const struct conn *c, const char *path, int rc)
     return strlen(path) >= 500 ? -ENAMETOOLONG : -EIO; /* sqlite's own limit is 512 */
 }
 
-int conn_open(struct conn *c, const char *path, const uint8_t uuid[16], enum conn_mode mode)
+int conn_open(struct conn *c, const char *path, const uint8_t uuid[16], struct page_sums *sums, enum conn_mode mode)
 {
     static const int flags[] = {
         [CONN_READ] = SQLITE_OPEN_READONLY,
         [CONN_WRITE] = SQLITE_OPEN_READWRITE,
         [CONN_CREATE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+        [CONN_IMMUTABLE] = SQLITE_OPEN_READONLY,
     };
+    const struct meta_vfs_store store = { uuid, sums };
+    const char *vfs = mode == CONN_IMMUTABLE ? META_VFS_IMMUTABLE : META_VFS_NAME;
     char name[PATH_MAX];
     struct stat st;
     memset(c, 0, sizeof(*c));
@@ -94,7 +97,7 @@ int conn_open(struct conn *c, const char *path, const uint8_t uuid[16], enum con
         return rc;
     if (mode != CONN_CREATE && stat(name, &st)) /* without the file, sqlite would fail only later, and vaguely */
         return -errno;
-    int err = sqlite3_open_v2(name, &c->db, flags[mode] | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, META_VFS_NAME);
+    int err = sqlite3_open_v2(name, &c->db, flags[mode] | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, vfs);
     if (err != SQLITE_OK) {
         rc = open_err(c, name, sqlite3_extended_errcode(c->db));
         conn_close(c);
@@ -102,7 +105,8 @@ int conn_open(struct conn *c, const char *path, const uint8_t uuid[16], enum con
     }
     sqlite3_extended_result_codes(c->db, 1);
     sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
-    err = sqlite3_file_control(c->db, "main", META_FCNTL_UUID, (void *)(uintptr_t)uuid);
+    c->sums = sums ? sums_ref(sums) : NULL;
+    err = sqlite3_file_control(c->db, "main", META_FCNTL_STORE, (void *)(uintptr_t)&store);
     if (err != SQLITE_OK) {
         conn_close(c);
         return -EIO;
@@ -131,6 +135,7 @@ void conn_close(struct conn *c)
     int rc = sqlite3_close(c->db);
     assert(rc == SQLITE_OK);
     (void)rc;
+    sums_unref(c->sums); /* closing the last connection checkpoints */
     memset(c, 0, sizeof(*c));
 }
 

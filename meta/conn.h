@@ -15,16 +15,22 @@
 
 #include "meta/meta.h"
 #include "meta/schema.h"
+#include "meta/sums.h"
 
 struct conn {
     sqlite3 *db;
+    struct page_sums *sums; /* a reference, or NULL */
     sqlite3_stmt *stmt[STMT_COUNT]; /* prepared at first use, kept until conn_close */
 };
 
-enum conn_mode { CONN_READ, CONN_WRITE, CONN_CREATE };
+/* CONN_IMMUTABLE: nobody writes to it, and no file is made beside it. */
+enum conn_mode { CONN_READ, CONN_WRITE, CONN_CREATE, CONN_IMMUTABLE };
 
-/* Open the database file; nothing in it has been looked at afterwards. Returns 0 or a negative code. */
-int conn_open(struct conn *c, const char *path, const uint8_t uuid[16], enum conn_mode mode);
+/*
+ * Open the database file; nothing in it has been looked at afterwards. The connection takes a reference to the sums (NULL:
+ * none are compared or kept). Returns 0 or a negative code.
+ */
+int conn_open(struct conn *c, const char *path, const uint8_t uuid[16], struct page_sums *sums, enum conn_mode mode);
 
 /* The settings of a connection to a database that is known to be ours. */
 int conn_setup(struct conn *c, int cache_kib);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -38,18 +39,21 @@ static int remember_wal_size(void *arg, sqlite3 *db, const char *schema, int fra
     return SQLITE_OK;
 }
 
-static int index_new(const char *path, const uint8_t uuid[16], enum conn_mode mode, struct meta_index **out)
+/* Takes the reference to the sums over, also when it fails. */
+static int index_new(const char *path, const uint8_t uuid[16], struct page_sums *sums, enum conn_mode mode, struct meta_index **out)
 {
     struct meta_index *idx = calloc(1, sizeof(*idx));
-    if (!idx)
-        return -ENOMEM;
     int rc = -ENOMEM;
+    if (!idx)
+        goto free_sums;
+    idx->sums = sums;
+    idx->immutable = mode == CONN_IMMUTABLE;
     idx->path = strdup(path);
     if (!idx->path)
         goto free_idx;
     memcpy(idx->uuid, uuid, sizeof(idx->uuid));
     idx->wal_threshold = WAL_CHECKPOINT_FRAMES;
-    rc = conn_open(&idx->conn, path, uuid, mode);
+    rc = conn_open(&idx->conn, path, uuid, sums, mode);
     if (rc)
         goto free_path;
     *out = idx;
@@ -58,6 +62,8 @@ free_path:
     free(idx->path);
 free_idx:
     free(idx);
+free_sums:
+    sums_unref(sums);
     return rc;
 }
 
@@ -133,10 +139,12 @@ static int reserve_checksum_bytes(struct conn *c)
 int meta_create(const char *path, const uint8_t uuid[16], struct meta_index **out)
 {
     struct meta_index *idx;
+    struct page_sums *sums;
     int rc = meta_remove(path);
-    if (rc)
-        return rc;
-    rc = index_new(path, uuid, CONN_CREATE, &idx);
+    if (!rc)
+        rc = sums_create(path, uuid, &sums);
+    if (!rc)
+        rc = index_new(path, uuid, sums, CONN_CREATE, &idx);
     if (rc)
         return rc;
     rc = reserve_checksum_bytes(&idx->conn);
@@ -181,15 +189,57 @@ static int check_state(struct meta_index *idx)
     return memcmp(st.uuid, idx->uuid, sizeof(st.uuid)) ? -HOLO_ESTALE : 0;
 }
 
-int meta_open(const char *path, const uint8_t uuid[16], struct meta_index **out)
+/* A rollback journal is only there while an index is made; any other would be rolled into the database. */
+static int remove_journal(const char *path)
+{
+    char name[PATH_MAX];
+    if (snprintf(name, sizeof(name), "%s-journal", path) >= (int)sizeof(name))
+        return -ENAMETOOLONG;
+    return unlink(name) && errno != ENOENT ? -errno : 0;
+}
+
+/* A WAL of another database, or of another time of this one, has valid frames that are wrong here. */
+static int check_wal(struct meta_index *idx)
+{
+    bool fits = true;
+    if (sqlite3_file_control(idx->conn.db, "main", META_FCNTL_WAL_FITS, &fits) != SQLITE_OK)
+        return -EIO;
+    if (!fits)
+        log_err("index: its WAL is not the one that it was left with");
+    return fits ? 0 : -HOLO_ESTALE;
+}
+
+/* A regular file, not a link to one. */
+static int check_file(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st))
+        return -errno;
+    return S_ISREG(st.st_mode) ? 0 : S_ISDIR(st.st_mode) ? -EISDIR : S_ISLNK(st.st_mode) ? -ELOOP : -EINVAL;
+}
+
+static int open_mode(const char *path, const uint8_t uuid[16], enum conn_mode mode, struct meta_index **out)
 {
     struct meta_index *idx;
-    int rc = index_new(path, uuid, CONN_WRITE, &idx);
+    struct page_sums *sums = NULL;
+    int rc = check_file(path);
+    if (!rc && mode == CONN_WRITE)
+        rc = remove_journal(path);
+    if (!rc)
+        rc = sums_load(path, uuid, &sums);
+    if (rc == -ENOENT && check_file(path) == 0) {
+        log_err("index: the checksums of its pages are missing or damaged");
+        rc = -HOLO_ESUM;
+    }
+    if (!rc)
+        rc = index_new(path, uuid, sums, mode, &idx);
     if (rc)
         return rc;
     rc = identify(idx);
     if (!rc)
-        rc = setup_writer(idx);
+        rc = check_wal(idx);
+    if (!rc)
+        rc = mode == CONN_WRITE ? setup_writer(idx) : conn_setup(&idx->conn, WRITER_CACHE_KIB);
     if (!rc)
         rc = check_state(idx);
     if (rc)
@@ -199,19 +249,41 @@ int meta_open(const char *path, const uint8_t uuid[16], struct meta_index **out)
     return rc;
 }
 
+int meta_open(const char *path, const uint8_t uuid[16], struct meta_index **out)
+{
+    return open_mode(path, uuid, CONN_WRITE, out);
+}
+
+int meta_open_immutable(const char *path, const uint8_t uuid[16], struct meta_index **out)
+{
+    char wal[PATH_MAX];
+    struct stat st;
+    if (snprintf(wal, sizeof(wal), "%s-wal", path) >= (int)sizeof(wal))
+        return -ENAMETOOLONG;
+    if (stat(wal, &st) == 0 && st.st_size > 0)
+        return -HOLO_ESTALE; /* what it has is not in the database yet */
+    return open_mode(path, uuid, CONN_IMMUTABLE, out);
+}
+
 void meta_close(struct meta_index *idx)
 {
     if (!idx)
         return;
     meta_rollback(idx);
     conn_close(&idx->conn);
+    sums_unref(idx->sums);
     free(idx->path);
     free(idx);
 }
 
+size_t meta_sums_bytes(const struct meta_index *idx)
+{
+    return sums_bytes(idx->sums);
+}
+
 int meta_remove(const char *path)
 {
-    static const char *const suffix[] = { "", "-journal", "-wal", "-shm" };
+    static const char *const suffix[] = { "", "-journal", "-wal", "-shm", "-sum0", "-sum1" };
     char name[PATH_MAX];
     for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
         if (snprintf(name, sizeof(name), "%s%s", path, suffix[i]) >= (int)sizeof(name))
@@ -394,7 +466,7 @@ static int quick_check(struct conn *c)
 int meta_verify(struct meta_index *idx)
 {
     assert(!idx->in_txn);
-    int rc = meta_checkpoint(idx); /* what is only in the WAL is verified on its way into the file */
+    int rc = idx->immutable ? 0 : meta_checkpoint(idx); /* what is only in the WAL is verified on its way into the file */
     if (!rc)
         rc = verify_pages(idx);
     return rc ? rc : quick_check(&idx->conn);

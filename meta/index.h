@@ -20,6 +20,8 @@
 
 struct meta_index {
     struct conn conn;
+    struct page_sums *sums; /* of the database's pages; a reference */
+    bool immutable;         /* opened for reading a database that nobody writes */
     char *path;
     uint8_t uuid[16];
     bool in_txn;

@@ -62,16 +62,23 @@ struct meta_reader;
 int meta_create(const char *path, const uint8_t uuid[16], struct meta_index **out);
 
 /*
- * Open an existing one. -ENOENT if there is none, -HOLO_ESTALE if it belongs to another uuid or schema,
- * -HOLO_ESUM or -HOLO_ECORRUPT if it is damaged where opening looks (header, schema, state row).
+ * Open an existing one. -ENOENT if there is none, -HOLO_ESTALE if it belongs to another uuid or schema or its WAL to another
+ * database or time, -HOLO_ESUM or -HOLO_ECORRUPT if it is damaged where opening looks (header, schema, state row, sums of pages).
+ * -EISDIR, -ELOOP, -EINVAL: it is no regular file.
  */
 int meta_open(const char *path, const uint8_t uuid[16], struct meta_index **out);
+
+/* The same for reading only what nobody writes: no file is made or changed. -HOLO_ESTALE also if there is a WAL to be read first. */
+int meta_open_immutable(const char *path, const uint8_t uuid[16], struct meta_index **out);
 
 /* Close, after all readers; a clean close checkpoints and leaves no WAL behind. An open transaction is rolled back. */
 void meta_close(struct meta_index *idx);
 
 /* Remove an index and its side files. */
 int meta_remove(const char *path);
+
+/* Bytes in memory for the sums of its pages: 8 a page. */
+size_t meta_sums_bytes(const struct meta_index *idx);
 
 /* All pages read and verified, and sqlite's own quick_check. 0, -HOLO_ESUM or -HOLO_ECORRUPT. */
 int meta_verify(struct meta_index *idx);

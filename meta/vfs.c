@@ -13,6 +13,8 @@
  * 5. A page from a committed frame of the WAL is verified as well, with the checksum that sqlite put there but
  *    looks at only after a crash: else a checkpoint would give a rotten page a fresh checksum. Frames of the
  *    open transaction are exempt, because sqlite rewrites them in place and mends their checksums at its end.
+ * 6. A page of the main file must also have the sum with which it was last written (sums.c): one whose last write was lost
+ *    reads as SQLITE_IOERR_DATA too. The sums are durable when the sync of the main file returns, and before a WAL begins.
  *
  * Other files are the system VFS's alone. sqlite requires the registered VFS to live for ever, hence the one
  * static object, which is constant once it is registered.
@@ -27,6 +29,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/sum.h"
 
 enum { SUM_AT = META_PAGE_SIZE - META_PAGE_RESERVED, HEADER_READ_MAX = 100 };
@@ -38,8 +41,12 @@ enum {
     WAL_FRAME_HEADER_SIZE = 24,
     WAL_FRAME_SUM_AT = 16,
     WAL_FRAME_SIZE = WAL_FRAME_HEADER_SIZE + META_PAGE_SIZE,
+    WAL_HEADER_SALT_AT = 16,
     WAL_MAGIC_BIG_ENDIAN = 0x377f0683,
 };
+
+/* Layout of the WAL-index: https://sqlite.org/walformat.html#the_wal_index_header */
+enum { WAL_INDEX_FRAMES_AT = 16, WAL_INDEX_SALT_AT = 32 };
 
 /* A main database file or its WAL. */
 struct page_file {
@@ -47,12 +54,17 @@ struct page_file {
     sqlite3_file *real;
     struct page_file *partner; /* the WAL of a database, where one is open; the database of a WAL */
     uint8_t uuid[16];          /* of a database */
+    struct page_sums *sums;    /* of a database, or NULL; the connection's */
+    bool told;                 /* of a bad page */
+    bool immutable;            /* nobody writes this database: sqlite looks for no WAL and takes no locks */
+    const volatile uint8_t *wal_index; /* of a database: header of the WAL-index in shared memory, once there is one */
     sqlite3_int64 unsettled;   /* of a WAL: where the frames of the open transaction begin */
 };
 
 struct page_vfs {
     sqlite3_vfs base;
     sqlite3_vfs *real;
+    bool immutable; /* databases that nobody writes */
 };
 
 static struct page_file *page_file(sqlite3_file *f)
@@ -77,6 +89,14 @@ static bool whole_page(int len, sqlite3_int64 off)
     return len == META_PAGE_SIZE && off % META_PAGE_SIZE == 0;
 }
 
+static int bad_page(struct page_file *f, sqlite3_int64 off, const char *what)
+{
+    if (!f->told)
+        log_err("index: page %lld %s", (long long)(off / META_PAGE_SIZE + 1), what);
+    f->told = true;
+    return SQLITE_IOERR_DATA;
+}
+
 static int page_read(sqlite3_file *file, void *buf, int len, sqlite3_int64 off)
 {
     struct page_file *f = page_file(file);
@@ -86,10 +106,15 @@ static int page_read(sqlite3_file *file, void *buf, int len, sqlite3_int64 off)
     if (!whole_page(len, off)) /* a damaged header can ask for other page sizes */
         return SQLITE_IOERR_DATA;
     if (rc == SQLITE_IOERR_SHORT_READ)
-        return SQLITE_IOERR_DATA;
+        return bad_page(f, off, "is missing");
     if (rc != SQLITE_OK)
         return rc;
-    return le64_get((const uint8_t *)buf + SUM_AT) == page_sum(f, buf, off) ? SQLITE_OK : SQLITE_IOERR_DATA;
+    uint64_t sum = page_sum(f, buf, off);
+    if (le64_get((const uint8_t *)buf + SUM_AT) != sum)
+        return bad_page(f, off, "has a wrong checksum");
+    if (f->sums && !sums_match(f->sums, (uint64_t)off / META_PAGE_SIZE + 1, sum))
+        return bad_page(f, off, "is not as it was last written");
+    return SQLITE_OK;
 }
 
 static int page_write(sqlite3_file *file, const void *buf, int len, sqlite3_int64 off)
@@ -99,7 +124,10 @@ static int page_write(sqlite3_file *file, const void *buf, int len, sqlite3_int6
     if (!whole_page(len, off))
         return SQLITE_IOERR_WRITE;
     memcpy(page, buf, SUM_AT);
-    le64_put(page + SUM_AT, page_sum(f, page, off));
+    uint64_t sum = page_sum(f, page, off);
+    le64_put(page + SUM_AT, sum);
+    if (f->sums && sums_set(f->sums, (uint64_t)off / META_PAGE_SIZE + 1, sum))
+        return SQLITE_IOERR_NOMEM;
     return f->real->pMethods->xWrite(f->real, page, META_PAGE_SIZE, off);
 }
 
@@ -164,6 +192,12 @@ static int wal_read(sqlite3_file *file, void *buf, int len, sqlite3_int64 off)
 static int wal_write(sqlite3_file *file, const void *buf, int len, sqlite3_int64 off)
 {
     struct page_file *f = page_file(file);
+    struct page_sums *sums = f->partner->sums;
+    if (off == 0 && len == WAL_HEADER_SIZE && sums) { /* all of the WAL before is in the database */
+        int rc = sums_wal_begins(sums, (const uint8_t *)buf + WAL_HEADER_SALT_AT);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
     if (off < f->unsettled)
         f->unsettled = off;
     return f->real->pMethods->xWrite(f->real, buf, len, off);
@@ -175,14 +209,42 @@ static int wal_close(sqlite3_file *file)
     return real_file(file)->pMethods->xClose(real_file(file));
 }
 
+/* What sqlite found in the WAL when it opened it, or wrote there since: salts and the number of valid frames. */
+static uint32_t wal_found(const struct page_file *f, uint8_t salt[8])
+{
+    uint32_t frames = 0;
+    memset(salt, 0, 8);
+    if (!f->wal_index)
+        return 0;
+    uint8_t head[WAL_INDEX_SALT_AT + 8];
+    for (size_t i = 0; i < sizeof(head); i++)
+        head[i] = f->wal_index[i];
+    memcpy(&frames, head + WAL_INDEX_FRAMES_AT, sizeof(frames)); /* in this machine's order */
+    memcpy(salt, head + WAL_INDEX_SALT_AT, 8);
+    return frames;
+}
+
+static bool wal_fits(const struct page_file *f)
+{
+    uint8_t salt[8];
+    uint32_t frames = wal_found(f, salt);
+    return !f->sums || frames == 0 || sums_wal_fits(f->sums, salt, frames);
+}
+
 static int page_control(sqlite3_file *file, int op, void *arg)
 {
     struct page_file *f = page_file(file);
     if (op == SQLITE_FCNTL_COMMIT_PHASETWO && f->partner) /* a commit is complete */
         f->partner->unsettled = INT64_MAX;
-    if (op != META_FCNTL_UUID)
+    if (op == META_FCNTL_WAL_FITS) {
+        *(bool *)arg = wal_fits(f);
+        return SQLITE_OK;
+    }
+    if (op != META_FCNTL_STORE)
         return f->real->pMethods->xFileControl(f->real, op, arg);
-    memcpy(f->uuid, arg, sizeof(f->uuid));
+    const struct meta_vfs_store *store = arg;
+    memcpy(f->uuid, store->uuid, sizeof(f->uuid));
+    f->sums = store->sums;
     return SQLITE_OK;
 }
 
@@ -198,10 +260,30 @@ static int page_close(sqlite3_file *file)
 
 static int page_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
+    struct page_file *f = page_file(file);
+    if (f->sums)
+        sums_cut(f->sums, (uint64_t)size / META_PAGE_SIZE);
+    return f->real->pMethods->xTruncate(f->real, size);
+}
+
+/* sqlite syncs the database at the end of a complete checkpoint, and then takes the WAL for superfluous. */
+static int page_sync(sqlite3_file *file, int flags)
+{
+    struct page_file *f = page_file(file);
+    uint8_t salt[8];
+    int rc = f->real->pMethods->xSync(f->real, flags);
+    if (rc != SQLITE_OK || !f->sums)
+        return rc;
+    uint32_t frames = wal_found(f, salt);
+    return sums_checkpointed(f->sums, salt, frames);
+}
+
+static int wal_truncate(sqlite3_file *file, sqlite3_int64 size)
+{
     return real_file(file)->pMethods->xTruncate(real_file(file), size);
 }
 
-static int page_sync(sqlite3_file *file, int flags)
+static int wal_sync(sqlite3_file *file, int flags)
 {
     return real_file(file)->pMethods->xSync(real_file(file), flags);
 }
@@ -233,12 +315,16 @@ static int page_sector(sqlite3_file *file)
 
 static int page_device(sqlite3_file *file)
 {
-    return real_file(file)->pMethods->xDeviceCharacteristics(real_file(file));
+    int what = real_file(file)->pMethods->xDeviceCharacteristics(real_file(file));
+    return page_file(file)->immutable ? what | SQLITE_IOCAP_IMMUTABLE : what;
 }
 
 static int page_shm_map(sqlite3_file *file, int region, int size, int extend, void volatile **out)
 {
-    return real_file(file)->pMethods->xShmMap(real_file(file), region, size, extend, out);
+    int rc = real_file(file)->pMethods->xShmMap(real_file(file), region, size, extend, out);
+    if (region == 0)
+        page_file(file)->wal_index = rc == SQLITE_OK ? *out : NULL;
+    return rc;
 }
 
 static int page_shm_lock(sqlite3_file *file, int off, int n, int flags)
@@ -253,6 +339,7 @@ static void page_shm_barrier(sqlite3_file *file)
 
 static int page_shm_unmap(sqlite3_file *file, int remove)
 {
+    page_file(file)->wal_index = NULL;
     return real_file(file)->pMethods->xShmUnmap(real_file(file), remove);
 }
 
@@ -282,8 +369,8 @@ static const sqlite3_io_methods wal_methods = {
     .xClose = wal_close,
     .xRead = wal_read,
     .xWrite = wal_write,
-    .xTruncate = page_truncate,
-    .xSync = page_sync,
+    .xTruncate = wal_truncate,
+    .xSync = wal_sync,
     .xFileSize = page_size,
     .xLock = page_lock,
     .xUnlock = page_unlock,
@@ -302,6 +389,7 @@ static int page_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
     memset(f, 0, sizeof(*f));
     f->real = (sqlite3_file *)(void *)(f + 1);
     f->unsettled = INT64_MAX;
+    f->immutable = ((struct page_vfs *)(void *)vfs)->immutable;
     int rc = real->xOpen(real, name, f->real, flags, out_flags);
     if (rc != SQLITE_OK)
         return rc;
@@ -317,7 +405,7 @@ static int page_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
  * All but xOpen is inherited: the system's functions find in the copy what they expect in their own object
  * (name lengths and their private pointer).
  */
-static int register_vfs(struct page_vfs *vfs)
+static int register_vfs(struct page_vfs *vfs, const char *name, bool immutable)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* its lock is shared by all connections; too late is harmless */
     sqlite3_vfs *real = sqlite3_vfs_find(NULL);
@@ -325,7 +413,8 @@ static int register_vfs(struct page_vfs *vfs)
         return -EIO;
     vfs->base = *real;
     vfs->real = real;
-    vfs->base.zName = META_VFS_NAME;
+    vfs->immutable = immutable;
+    vfs->base.zName = name;
     vfs->base.pNext = NULL;
     vfs->base.szOsFile = (int)sizeof(struct page_file) + real->szOsFile;
     vfs->base.xOpen = page_open;
@@ -336,8 +425,10 @@ static int registered = -EIO;
 
 static void register_once(void)
 {
-    static struct page_vfs vfs;
-    registered = register_vfs(&vfs);
+    static struct page_vfs vfs, immutable;
+    registered = register_vfs(&vfs, META_VFS_NAME, false);
+    if (!registered)
+        registered = register_vfs(&immutable, META_VFS_IMMUTABLE, true);
 }
 
 int meta_vfs_register(void)

@@ -96,10 +96,12 @@ static void fill(struct fixture *f)
     commit(f);
 }
 
-static uint8_t *slurp(struct fixture *f, size_t *len)
+static uint8_t *slurp(struct fixture *f, const char *suffix, size_t *len)
 {
+    char name[96];
     struct stat st;
-    int fd = open(f->path, O_RDONLY);
+    snprintf(name, sizeof(name), "%s%s", f->path, suffix);
+    int fd = open(name, O_RDONLY);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
     *len = (size_t)st.st_size;
     uint8_t *p = malloc(*len);
@@ -108,13 +110,47 @@ static uint8_t *slurp(struct fixture *f, size_t *len)
     return p;
 }
 
-static void spew(struct fixture *f, const uint8_t *p, size_t len)
+static void put_file(struct fixture *f, const char *suffix, const uint8_t *p, size_t len)
 {
-    meta_remove(f->path);
-    int fd = open(f->path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    char name[96];
+    snprintf(name, sizeof(name), "%s%s", f->path, suffix);
+    int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, p, len), (ssize_t)len);
     close(fd);
+}
+
+/* An index at rest: a clean close leaves no WAL. */
+struct files {
+    uint8_t *bytes, *sum[2];
+    size_t len, sum_len[2];
+};
+
+static const char *const sum_suffix[2] = { "-sum0", "-sum1" };
+
+static struct files take_files(struct fixture *f)
+{
+    struct files o;
+    o.bytes = slurp(f, "", &o.len);
+    for (int i = 0; i < 2; i++)
+        o.sum[i] = slurp(f, sum_suffix[i], &o.sum_len[i]);
+    return o;
+}
+
+/* The sums of `o`, and these bytes as the database. */
+static void spew(struct fixture *f, const struct files *o, const uint8_t *p, size_t len)
+{
+    meta_remove(f->path);
+    put_file(f, "", p, len);
+    for (int i = 0; i < 2; i++)
+        put_file(f, sum_suffix[i], o->sum[i], o->sum_len[i]);
+}
+
+static void free_files(struct files *o)
+{
+    free(o->bytes);
+    free(o->sum[0]);
+    free(o->sum[1]);
 }
 
 static bool is_damage(int rc)
@@ -123,7 +159,8 @@ static bool is_damage(int rc)
 }
 
 struct original {
-    uint8_t *bytes;
+    struct files at_rest;
+    uint8_t *bytes; /* of the database */
     size_t len;
     struct digest d[TABLES];
 };
@@ -137,7 +174,9 @@ static struct original make_original(struct fixture *f)
     for (int t = 0; t < TABLES; t++)
         assert_int_equal(rc[t], 0);
     close_all(f);
-    o.bytes = slurp(f, &o.len);
+    o.at_rest = take_files(f);
+    o.bytes = o.at_rest.bytes;
+    o.len = o.at_rest.len;
     assert_true(o.len > 100 * META_PAGE_SIZE);
     return o;
 }
@@ -147,7 +186,7 @@ static void assert_noticed(struct fixture *f, const struct original *o, const ui
 {
     struct digest d[TABLES];
     int rc[TABLES];
-    spew(f, bad, len);
+    spew(f, &o->at_rest, bad, len);
     int opened = meta_open(f->path, test_uuid, &f->idx);
     if (opened) {
         assert_true(is_damage(opened));
@@ -166,10 +205,10 @@ static void assert_noticed(struct fixture *f, const struct original *o, const ui
 
 static void restore(struct fixture *f, struct original *o)
 {
-    spew(f, o->bytes, o->len);
+    spew(f, &o->at_rest, o->bytes, o->len);
     open_again(f);
     assert_int_equal(meta_verify(f->idx), 0);
-    free(o->bytes);
+    free_files(&o->at_rest);
 }
 
 static void a_flipped_byte_in_any_page_is_noticed(void **state)
@@ -231,7 +270,7 @@ static void a_page_of_another_store_is_noticed(void **state)
     assert_int_equal(meta_reader_open(f->idx, &f->r), 0);
     fill(f);
     close_all(f);
-    uint8_t *foreign = slurp(f, &len), *bad = malloc(o.len);
+    uint8_t *foreign = slurp(f, "", &len), *bad = malloc(o.len);
     for (size_t page = META_PAGE_SIZE; page < len && page < o.len; page += 7 * META_PAGE_SIZE) {
         memcpy(bad, o.bytes, o.len);
         memcpy(bad + page, foreign + page, META_PAGE_SIZE);
@@ -288,10 +327,13 @@ static void a_missing_table_or_state_row_is_damage(void **state)
     struct original o = make_original(f);
     for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {
         struct conn c;
-        spew(f, o.bytes, o.len);
-        assert_int_equal(conn_open(&c, f->path, test_uuid, CONN_WRITE), 0);
+        spew(f, &o.at_rest, o.bytes, o.len);
+        struct page_sums *sums;
+        assert_int_equal(sums_load(f->path, test_uuid, &sums), 0);
+        assert_int_equal(conn_open(&c, f->path, test_uuid, sums, CONN_WRITE), 0);
         assert_int_equal(conn_exec(&c, sql[i]), 0);
         conn_close(&c);
+        sums_unref(sums);
         assert_int_equal(meta_open(f->path, test_uuid, &f->idx), -HOLO_ECORRUPT);
     }
     restore(f, &o);

@@ -1,3 +1,3 @@
-foreach(name rows dirs txn damage fault)
+foreach(name rows dirs txn damage stale fault)
   holo_test(meta ${name} meta base)
 endforeach()
