@@ -15,7 +15,7 @@ static const int64_t day_ns = INT64_C(86400) * 1000000000;
 
 uint32_t killed_mode(uint32_t mode)
 {
-    if (!S_ISREG(mode))
+    if (S_ISDIR(mode))
         return mode;
     mode &= ~(uint32_t)S_ISUID;
     return mode & S_IXGRP ? mode & ~(uint32_t)S_ISGID : mode;

@@ -8,7 +8,7 @@
 /* A read happened: raise atime where the rules say so. Never fails the read. No lock held. */
 void touch_atime(struct holofs *fs, struct inode *i);
 
-/* Mode bits and xattrs that a write, a truncation or a change of owner takes away (lock held): the new mode. */
+/* What a write, a truncation or a change of owner leaves of the mode; directories keep all of it. */
 uint32_t killed_mode(uint32_t mode);
 
 /* Log an image as the only item of a record, and take it over (lock held). */

@@ -158,6 +158,9 @@ static void set_id_bits_are_cleared(void)
     OK(after(02767, write_a_byte) == 02767, "set-gid without group execute stays");
     OK(chmod("f", 06777) == 0 && chown("f", USER_B, GROUP_B) == 0 && mode_of("f") == 0777, "by root's chown too");
     OK(chmod("f", 06777) == 0 && write_a_byte() == 0 && mode_of("f") == 06777, "not by root's write");
+    OK(unlink("f") == 0 && mkfifo("f", 0644) == 0 && chown("f", USER_A, GROUP_B) == 0, "a fifo of a user");
+    OK(after(06777, chgrp_it) == 0777, "of a fifo, too");
+    OK(mkdir("d", 0755) == 0 && chmod("d", 06777) == 0 && chown("d", USER_A, GROUP_A) == 0 && mode_of("d") == 06777, "never of a directory");
 }
 
 static void security_capability_is_cleared_by_a_write(void)
