@@ -29,6 +29,7 @@
 #include "base/lock.h"
 #include "base/sum.h"
 
+enum { IO_BYTES = 64 << 10 /* sqlite's VFS writes at most 128 KiB less one at a time, and of multiples of that nothing */ };
 enum { VERSION = 1, HEADER = 72, SUM_AT = 64, SUMS_RANK = 66, SEED_ID = 0x68534d53 };
 static const char magic[8] = { 'h', 'o', 'l', 'o', 'S', 'U', 'M', 'S' };
 
@@ -126,8 +127,8 @@ static int write_image(const char *name, const uint8_t *image, size_t len)
     int rc = file_open(name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &f);
     if (rc != SQLITE_OK)
         return rc;
-    for (size_t at = 0; at < len && rc == SQLITE_OK; at += 1 << 20) {
-        size_t n = len - at < 1 << 20 ? len - at : 1 << 20;
+    for (size_t at = 0; at < len && rc == SQLITE_OK; at += IO_BYTES) {
+        size_t n = len - at < IO_BYTES ? len - at : IO_BYTES;
         rc = f->pMethods->xWrite(f, image + at, (int)n, (sqlite3_int64)at);
     }
     if (rc == SQLITE_OK)
@@ -175,8 +176,8 @@ static uint8_t *read_image(const char *name, uint64_t *pages, int *rc)
         image = malloc((size_t)size);
         *rc = image ? SQLITE_OK : SQLITE_NOMEM;
     }
-    for (sqlite3_int64 at = 0; image && *rc == SQLITE_OK && at < size; at += 1 << 20)
-        *rc = f->pMethods->xRead(f, image + at, (int)(size - at < 1 << 20 ? size - at : 1 << 20), at);
+    for (sqlite3_int64 at = 0; image && *rc == SQLITE_OK && at < size; at += IO_BYTES)
+        *rc = f->pMethods->xRead(f, image + at, (int)(size - at < IO_BYTES ? size - at : IO_BYTES), at);
     file_close(f);
     if (image && *rc == SQLITE_OK) {
         *pages = le64_get(image + 40);

@@ -393,6 +393,26 @@ static void what_is_no_regular_file_is_refused(void **state)
     open_again(f);
 }
 
+/* More pages than one write of sqlite's VFS takes sums. */
+static void an_index_of_many_pages_keeps_its_sums(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t blob[60000] = { 7 };
+    for (uint64_t n = 1; n <= 3; n++) {
+        begin(f);
+        for (uint64_t ino = 1; ino <= 500; ino++)
+            assert_int_equal(meta_window_put(f->idx, n * 1000 + ino, 0, blob, sizeof(blob)), 0);
+        commit(f);
+        assert_int_equal(meta_checkpoint(f->idx), 0);
+    }
+    assert_true(meta_sums_bytes(f->idx) > 150000);
+    close_all(f);
+    open_again(f);
+    assert_int_equal(meta_verify(f->idx), 0);
+    size_t len;
+    assert_int_equal(meta_window_get(f->idx, 3500, 0, blob, sizeof(blob), &len), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +424,7 @@ int main(void)
         TEST(a_foreign_rollback_journal_changes_nothing),
         TEST(what_nobody_writes_is_read_without_a_trace),
         TEST(what_is_no_regular_file_is_refused),
+        TEST(an_index_of_many_pages_keeps_its_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
