@@ -38,7 +38,7 @@ int log_image(struct holofs *fs, struct inode *i, const struct inode_image *img,
 
 static bool atime_due(const struct holofs *fs, const struct inode_image *img, int64_t now)
 {
-    if (fs->read_only || fs->opt.atime == HOLOFS_ATIME_NEVER)
+    if (fs->read_only || fs->opt.atime == HOLOFS_ATIME_NEVER || (fs->opt.no_dir_atime && S_ISDIR(img->mode)))
         return false;
     if (fs->opt.atime == HOLOFS_ATIME_ALWAYS)
         return true;

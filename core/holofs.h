@@ -31,6 +31,7 @@ struct holofs_options {
     unsigned redundancy;     /* R for new file data; 0: the store's */
     unsigned commit_seconds; /* an open txg commits after this long */
     enum holofs_atime atime;
+    bool no_dir_atime;       /* listing a directory never sets its access time */
     bool check_all;          /* read the whole ring and index also after a clean stop */
 };
 

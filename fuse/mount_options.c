@@ -12,9 +12,9 @@
 enum { EXIT_USAGE = 16 };
 
 static const char known[] = "redundancy=N, compress=off|auto|zstd:L, ecc=auto|scalar|avx2|gfni|cuda, cache=SIZE, commit=SECONDS, "
-                            "threads=N, ro, rw, atime, relatime, noatime, strictatime, allow_other, allow_root, suid, nosuid, dev, "
-                            "nodev, exec, noexec, sync, async, dirsync, context=…, and what fstab uses (defaults, nofail, noauto, user, "
-                            "_netdev, x-…)";
+                            "threads=N, ro, rw, atime, relatime, noatime, strictatime, diratime, nodiratime, allow_other, "
+                            "allow_root, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, context=…, and what "
+                            "fstab uses (defaults, nofail, noauto, user, _netdev, lazytime, x-…)";
 
 static int usage(const char *what, const char *value)
 {
@@ -116,10 +116,12 @@ static int own_option(struct mount_options *o, const char *s)
         o->threads = (unsigned)n;
     } else if (strcmp(s, "noatime") == 0) {
         o->store.atime = HOLOFS_ATIME_NEVER;
-    } else if (strcmp(s, "relatime") == 0 || strcmp(s, "atime") == 0) {
+    } else if (strcmp(s, "relatime") == 0 || strcmp(s, "atime") == 0 || strcmp(s, "nostrictatime") == 0) {
         o->store.atime = HOLOFS_ATIME_RELATIVE;
     } else if (strcmp(s, "strictatime") == 0) {
         o->store.atime = HOLOFS_ATIME_ALWAYS;
+    } else if (strcmp(s, "diratime") == 0 || strcmp(s, "nodiratime") == 0) {
+        o->store.no_dir_atime = s[0] == 'n';
     } else {
         return 0;
     }
@@ -129,7 +131,7 @@ static int own_option(struct mount_options *o, const char *s)
 static int one_option(struct mount_options *o, const char *s)
 {
     static const char *const ignored[] = { "defaults", "nofail", "fail", "noauto", "auto", "user", "nouser", "users", "owner", "group",
-                                           "_netdev", "loud", "silent", "x-", "X-", "comment=", "user=", "uhelper=", "helper=", NULL };
+                                           "_netdev", "loud", "silent", "norelatime", "lazytime", "nolazytime", "iversion", "noiversion", "x-", "X-", "comment=", "user=", "uhelper=", "helper=", NULL };
     static const char *const passed[] = { "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "context=",
                                           "fscontext=", "defcontext=", "rootcontext=", "allow_root", "rw", NULL };
     int own = own_option(o, s);

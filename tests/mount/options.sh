@@ -98,7 +98,7 @@ wait_unlocked() {
 }
 
 every_fstab_option() {
-    local opts=defaults,nofail,noauto,user,_netdev,x-systemd.automount,nosuid,nodev,noexec,atime,relatime
+    local opts=defaults,nofail,noauto,user,_netdev,x-systemd.automount,nosuid,nodev,noexec,atime,relatime,diratime,lazytime
     t "the options of fstab" "$BIN/holofs" "$STORE" "$MNT" -o $opts
     t "the parent returns when the mount answers" mountpoint -q "$MNT"
     t_eq "a file of the store" kept "$(cat "$MNT/kept")"
@@ -109,6 +109,15 @@ every_fstab_option() {
     refused "creating .holo" 'exist|permitted|denied' mkdir "$MNT/.holo"
     t "unmounts" umount -i "$MNT"
     t "and becomes clean" wait_unlocked
+}
+
+directories_keep_atime() {
+    "$BIN/holofs" "$STORE" "$MNT" -o "$1"
+    mkdir -p "$MNT/dir" && touch -d 2001-02-03 "$MNT/dir"
+    ls "$MNT/dir" >/dev/null
+    t_eq "listing under $1" "$2" "$(stat -c %x "$MNT/dir" | cut -c1-4 | sed 's/20[2-9]./now/')"
+    umount -i "$MNT"
+    wait_unlocked
 }
 
 mounted_read_only() {
@@ -166,6 +175,8 @@ mount_errors
 newer_version
 t_eq "no refusal changed the store" "$before" "$(store_hash)"
 read_only_store
+directories_keep_atime strictatime,nodiratime 2001
+directories_keep_atime strictatime,diratime now
 mounted_read_only
 every_fstab_option
 helpers
