@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "core/container.h"
+#include "core/salvage.h"
 
 enum { WINDOW_SLOTS = 256 };
 
@@ -184,6 +185,11 @@ static int apply_extent(struct applier *a, const struct item *it)
     return 0;
 }
 
+int apply_lost(struct applier *a, uint64_t ino, const struct extent *x)
+{
+    return apply_extent(a, &(struct item){ .type = ITEM_EXTENT, .ino = ino, .extent = *x });
+}
+
 struct window_list {
     uint32_t *v, last;
     size_t n, cap;
@@ -328,6 +334,18 @@ static int ignore_missing(int e)
     return e == -ENOENT ? 0 : e;
 }
 
+/* Records before this one may be lost: note what it touches, and pass over what has nothing to be applied to. */
+static int behind_a_loss(struct applier *a, const struct item *it)
+{
+    struct meta_inode m = { 0 };
+    if (it->type != ITEM_INODE && it->type != ITEM_EXTENT && it->type != ITEM_TIMES && it->type != ITEM_RANGE_GONE)
+        return 0;
+    if (a->have_inode && a->inode.ino == it->ino)
+        return loss_note_touched(a->fs, it->ino, a->inode.size);
+    int e = meta_inode_get(a->fs->index, it->ino, &m);
+    return e && e != -ENOENT ? e : loss_note_touched(a->fs, it->ino, e ? 0 : m.size);
+}
+
 static int apply_item(struct applier *a, const struct item *it)
 {
     struct meta_index *idx = a->fs->index;
@@ -384,7 +402,14 @@ int apply_records(struct applier *a, uint64_t txg, const uint8_t *records, size_
     while ((r = rec_next(&stream, &v)) == 1) {
         struct item it;
         while ((r = rec_next_item(&v, &it)) == 1) {
-            int e = apply_item(a, &it);
+            bool lossy = a->fs->loss.records;
+            int e = lossy ? behind_a_loss(a, &it) : 0;
+            if (!e)
+                e = apply_item(a, &it);
+            if (e == -ENOENT && lossy) {
+                a->fs->loss.skipped++;
+                e = 0;
+            }
             if (e)
                 return e;
         }

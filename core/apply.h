@@ -20,6 +20,9 @@ void applier_destroy(struct applier *a);
 /* Apply a stream of records of txg. 0, -HOLO_ECORRUPT, or what the index says. */
 int apply_records(struct applier *a, uint64_t txg, const uint8_t *records, size_t len);
 
+/* Say that the bytes of x (extent_lost) are lost. */
+int apply_lost(struct applier *a, uint64_t ino, const struct extent *x);
+
 /* Write back what the applier holds; before meta_commit. */
 int apply_flush(struct applier *a);
 

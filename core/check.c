@@ -67,7 +67,7 @@ static int repair(struct checking *c, const char *path, struct buf *events, char
 {
     struct holofs_options o;
     holofs_options_init(&o);
-    o.check_all = true;
+    o.check_all = o.accept_loss = true;
     int e = holofs_open(path, &o, &c->fs, why, cap);
     if (e)
         return e;
@@ -76,7 +76,7 @@ static int repair(struct checking *c, const char *path, struct buf *events, char
     c->out->unclean = fs->unclean;
     c->out->index_rebuilt = fs->index_rebuilt;
     c->out->ring_bad = fs->count.ring_blocks_repaired;
-    c->out->ring_lost = fs->damaged_ring;
+    c->out->ring_lost = fs->loss.records + fs->loss.n;
     e = ctab_each(fs, check_container, c);
     uint64_t repaired = fs->count.repaired_blocks; /* opening and the scrubber have repaired what they met */
     c->out->bad += repaired - c->out->repaired;

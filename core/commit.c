@@ -271,7 +271,7 @@ static int note_committed(struct holofs *fs, const struct ring_txg *t, const str
 static struct ring_txg describe(struct holofs *fs, const struct txg *t, uint32_t flags)
 {
     return (struct ring_txg){ .epoch = fs->epoch, .txg = t->number, .time_ns = clock_real_ns(),
-                              .flags = flags | (fs->epoch_begun ? 0 : RING_EPOCH_FIRST), .base_epoch = fs->base_epoch,
+                              .flags = (flags & ~(uint32_t)RING_EPOCH_FIRST) | (fs->epoch_begun ? 0 : RING_EPOCH_FIRST), .base_epoch = fs->base_epoch,
                               .base_txg = fs->base_txg, .base_chain = fs->base_chain };
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "core/container.h"
+#include "core/salvage.h"
 #include "core/scrub.h"
 
 int container_read_file_block(struct holofs *fs, struct copen *o, uint32_t fb, uint8_t *block)
@@ -219,8 +220,8 @@ int container_read(struct holofs *fs, uint32_t id, uint64_t coff, size_t len, ui
         return read_sealed(fs, id, coff, len, blocks, w);
     if (coff + len > h->cap_bytes)
         e = -HOLO_ECORRUPT;
-    else if (h->ring_lost && !head_covers(h, coff, coff + len))
-        e = -EIO;
+    else if (h->known && !head_knows(h, coff, coff + len))
+        e = -HOLO_ELOST;
     else
         memcpy(blocks + coff % BLOCK_SIZE, h->buf + coff, len);
     head_unref(fs, h);

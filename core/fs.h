@@ -137,6 +137,26 @@ struct scrub_state {
     _Atomic int64_t finished_ns; /* real time of the last whole pass */
 };
 
+/* What the log has lost (salvage.h). */
+struct loss {
+    bool any;     /* of the log: what heads know has to be found out */
+    bool records; /* records that nothing else has */
+    bool hold;    /* not accepted: the index keeps saying `held`, so that the next mount finds the loss again */
+    struct meta_state held;
+    uint64_t last_epoch; /* the newest that wrote to the log */
+    uint64_t skipped;    /* items about inodes that there are not */
+    struct loss_range {
+        uint64_t ino, off, len;
+    } *v; /* file data that nothing has */
+    size_t n, cap;
+    struct loss_touched {
+        uint64_t ino, size_before, order;
+    } *touched;
+    size_t n_touched, cap_touched;
+    struct container_info *adopted;
+    size_t n_adopted;
+};
+
 enum { HEADS = ECC_R_MAX + 1, SEALING_MAX = 2, DUMPS_KEPT = 2 };
 
 struct holofs {
@@ -175,7 +195,8 @@ struct holofs {
     uint64_t chain;
     bool epoch_begun, unclean, index_rebuilt;
     _Atomic bool index_damaged; /* a read of it failed: this mount does not end clean, so that the next one verifies it */
-    bool damaged_ring; /* committed data or metadata is lost: reading only */
+    bool damaged_ring; /* records are lost and nobody has accepted that: reading only */
+    struct loss loss;
     uint64_t base_epoch, base_txg, base_chain;
     struct ring_place *place;
     size_t n_place, cap_place;

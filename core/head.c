@@ -21,6 +21,8 @@ void head_drop_buffer(struct holofs *fs, struct head *h)
 {
     big_put(fs, h->buf);
     h->buf = NULL;
+    free(h->known);
+    h->known = NULL;
     free(h->pieces);
     free(h->sums);
     free(h->summed);
@@ -79,24 +81,6 @@ int head_add_piece(struct head *h, const struct piece *p)
     }
     h->pieces[h->n_pieces++] = *p;
     return 0;
-}
-
-bool head_covers(const struct head *h, uint64_t off, uint64_t end)
-{
-    while (off < end) {
-        size_t lo = 0, hi = h->n_pieces;
-        while (lo < hi) {
-            size_t mid = lo + (hi - lo) / 2;
-            if (h->pieces[mid].coff <= off)
-                lo = mid + 1;
-            else
-                hi = mid;
-        }
-        if (lo == 0 || (uint64_t)h->pieces[lo - 1].coff + h->pieces[lo - 1].stored <= off)
-            return false;
-        off = (uint64_t)h->pieces[lo - 1].coff + h->pieces[lo - 1].stored;
-    }
-    return true;
 }
 
 void head_queue(struct holofs *fs, struct head *h)

@@ -34,7 +34,7 @@ struct head {
     uint64_t first_lsn; /* UINT64_MAX: nothing of it is in the ring */
     uint64_t first_txg, last_txg; /* metadata */
     uint32_t used;     /* blocks, once sealed */
-    bool ring_lost;    /* damage in the ring took some of it: only what pieces cover is known */
+    uint8_t *known;    /* damage in the ring took some of it: a bit for each 8 bytes that are there; NULL: all are (salvage.h) */
 };
 
 /* Room for one piece in the head of redundancy r. */
@@ -63,9 +63,6 @@ struct head *head_create(struct holofs *fs, uint32_t id, uint32_t cls, uint32_t 
 void head_unref(struct holofs *fs, struct head *h);
 /* Free the buffer of a sealed head early (HEAD held, nobody else refers to it). */
 void head_drop_buffer(struct holofs *fs, struct head *h);
-
-/* Are the bytes [off, end) of its content covered by pieces, which are sorted by place and change no more? */
-bool head_covers(const struct head *h, uint64_t off, uint64_t end);
 
 /* Note a piece that the ring brought back. */
 int head_add_piece(struct head *h, const struct piece *p);

@@ -33,6 +33,7 @@ struct holofs_options {
     enum holofs_atime atime;
     bool no_dir_atime;       /* listing a directory never sets its access time */
     bool check_all;          /* read the whole ring and index also after a clean stop */
+    bool accept_loss;        /* go on writing although records are lost for ever (holofsck -y); else such a store opens for reading only */
 };
 
 /* The defaults that mount uses. */

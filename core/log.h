@@ -34,7 +34,7 @@ int log_grow(struct holofs *fs);
 /* Everything in txgs up to `want` is durable when this returns 0. Takes COMMIT: call without inner locks. */
 int commit_txg(struct holofs *fs, uint64_t want);
 
-/* The open txg, with everything received so far. flags: RING_CLEAN for the last one. */
+/* The open txg, with everything received so far, even if that is nothing when flags are given: RING_CLEAN for the last one, RING_EPOCH_FIRST. */
 int commit_all(struct holofs *fs, uint32_t flags);
 
 /* Number of the txg that is open now. */

@@ -28,6 +28,7 @@
 #include "core/log.h"
 #include "core/open.h"
 #include "core/recover.h"
+#include "core/salvage.h"
 #include "core/scrub.h"
 
 void holofs_options_init(struct holofs_options *o)
@@ -254,6 +255,7 @@ void fs_release(struct holofs *fs)
         fs->backing->ops->close(fs->backing);
     if (fs->lock_fd >= 0)
         close(fs->lock_fd);
+    loss_fini(fs);
     events_fini(&fs->events);
     buf_fini(&fs->open.records);
     free(fs->open.seg);
@@ -306,15 +308,19 @@ static void continue_log(struct holofs *fs)
 
 static int begin_epoch(struct holofs *fs)
 {
-    if (fs->unclean && !fs->damaged_ring)
+    if (fs->unclean)
         remove_garbage(fs);
-    int e = meta_checkpoint(fs->index);
+    int e = fs->loss.any ? loss_log(fs) : 0;
     if (!e)
-        e = start_threads(fs);
-    if (!e)
-        e = purge_orphans(fs);
+        e = meta_checkpoint(fs->index);
     if (!e)
         e = super_update(fs, false);
+    if (!e)
+        e = start_threads(fs);
+    if (!e && fs->loss.any)
+        e = loss_settle(fs);
+    if (!e)
+        e = purge_orphans(fs);
     return e ? e : commit_all(fs, RING_EPOCH_FIRST);
 }
 
@@ -379,8 +385,8 @@ static int open_once(const char *path, const struct holofs_options *o, struct ho
     if (!e)
         e = recover(fs, why, why_cap);
     if (!e && fs->damaged_ring && !fs->read_only) {
-        log_err("%s: the ring lost data: opened for reading only, so that nothing wrong is sealed; holofsck tells what", fs->path);
-        event_add(fs, "read_only", "s:s", "why", "the ring lost data");
+        log_err("%s: the log lost records: opened for reading only; to accept the loss and go on: holofsck -y %s", fs->path, fs->path);
+        event_add(fs, "read_only", "s:s", "why", "the log lost records; holofsck -y accepts the loss");
         fs->read_only = true;
     }
     if (!e)

@@ -16,6 +16,7 @@
 #include "core/container.h"
 #include "core/log.h"
 #include "core/recover.h"
+#include "core/salvage.h"
 
 struct id_list {
     uint32_t *v;
@@ -87,9 +88,48 @@ struct rebuild {
     size_t n, cap;
     uint8_t *content; /* of the container being read */
     uint64_t dump_txg, seen_txg;
+    uint64_t partial_txg; /* the newest dump of which there is anything */
+    int64_t partial_ns;
     uint32_t seen_parts;
     bool inside;      /* a txg whose frames go on */
+    uint32_t next_part;
+    int64_t time_ns;  /* of the last txg applied */
+    uint64_t end;     /* frames from this txg on are not wanted; 0: all are */
+    struct beginning {
+        uint64_t epoch, txg;
+    } *begun;         /* epochs and their first txgs: older epochs' from there on are void */
+    size_t n_begun;
 };
+
+static int note_beginning(struct rebuild *b, uint64_t epoch, uint64_t txg)
+{
+    struct beginning *v = realloc(b->begun, (b->n_begun + 1) * sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    b->begun = v;
+    v[b->n_begun++] = (struct beginning){ epoch, txg };
+    return 0;
+}
+
+/* What the epochs of the ring are built on is known. */
+static int note_ring(struct rebuild *b, const struct ring_txg *t, size_t n)
+{
+    int e = 0;
+    for (size_t i = 0; i < n && !e; i++) {
+        if (t[i].base_epoch && (i == 0 || t[i].epoch != t[i - 1].epoch))
+            e = note_beginning(b, t[i].epoch, t[i].base_txg + 1);
+    }
+    return e;
+}
+
+static bool frame_is_void(const struct rebuild *b, const struct frame *f)
+{
+    for (size_t i = 0; i < b->n_begun; i++) {
+        if (f->epoch < b->begun[i].epoch && f->txg >= b->begun[i].txg)
+            return true;
+    }
+    return false;
+}
 
 static int note_file(void *arg, uint32_t id)
 {
@@ -129,9 +169,25 @@ static int by_txg(const void *pa, const void *pb)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* Blocks that are lost stay zeros. Returns how many. */
+static unsigned read_by_blocks(struct rebuild *b, const struct meta_file *m, uint64_t from, uint64_t end, struct scratch *s)
+{
+    unsigned lost = 0;
+    for (uint64_t off = from; off < end; off += BLOCK_SIZE) {
+        const uint8_t *data;
+        size_t len = end - off < BLOCK_SIZE ? (size_t)(end - off) : BLOCK_SIZE;
+        if (container_read(b->fs, m->id, off, len, s->blocks, &data, NULL) == 0)
+            memcpy(b->content + off, data, len);
+        else
+            lost++;
+    }
+    return lost;
+}
+
 static int read_content(struct rebuild *b, const struct meta_file *m)
 {
     struct scratch *s = scratch_get(b->fs);
+    unsigned lost = 0;
     int e = s ? 0 : -ENOMEM;
     for (uint64_t off = 0; off < m->content && !e; off += WINDOW_SIZE) {
         const uint8_t *data;
@@ -139,30 +195,43 @@ static int read_content(struct rebuild *b, const struct meta_file *m)
         e = container_read(b->fs, m->id, off, len, s->blocks, &data, NULL);
         if (!e)
             memcpy(b->content + off, data, len);
+        else if (e != -ENOMEM) {
+            lost += read_by_blocks(b, m, off, off + len, s);
+            e = 0;
+        }
     }
     if (s)
         scratch_put(b->fs, s);
-    if (e && e != -ENOMEM) {
-        event_add(b->fs, "metadata_lost", "s:i, s:s", "container", (int)m->id, "error", holo_strerror(e));
-        return 0;
-    }
+    if (lost)
+        event_add(b->fs, "metadata_damaged", "s:i, s:i", "container", (int)m->id, "blocks", (int)lost);
     return e;
 }
 
-/* Call cb for each frame of a container; one that is damaged ends it. */
+/* The next place behind `off` where a frame may begin, or the end. */
+static size_t find_frame(const uint8_t *p, size_t off, size_t len)
+{
+    for (off = (off + 8) / 8 * 8; off + FRAME_HEADER <= len; off += 8) {
+        if (memcmp(p + off, "hoFR", 4) == 0)
+            return off;
+    }
+    return len;
+}
+
+/* Call cb for each frame of a container. One that is damaged is passed over: cb sees that by the numbers of txgs and parts. */
 static int each_frame(struct rebuild *b, const struct meta_file *m, int (*cb)(struct rebuild *b, const struct frame *f))
 {
     memset(b->content, 0, b->fs->sb.nmax * (size_t)BLOCK_SIZE);
     int e = read_content(b, m);
-    struct rd stream = rd_init(b->content, (size_t)m->content);
-    struct frame f;
-    int r;
-    while (!e && (r = frame_next(&stream, b->fs->sb.uuid, &f)) != 0) {
-        if (r < 0) {
-            event_add(b->fs, "metadata_lost", "s:i, s:s", "container", (int)m->id, "error", holo_strerror(r));
-            return 0;
-        }
-        e = cb(b, &f);
+    size_t at = 0, len = (size_t)m->content;
+    while (!e && at < len) {
+        struct rd stream = rd_init(b->content + at, len - at);
+        struct frame f;
+        int r = frame_next(&stream, b->fs->sb.uuid, &f);
+        if (r == 0)
+            break;
+        at = r < 0 ? find_frame(b->content, at, len) : at + stream.off;
+        if (r > 0 && !frame_is_void(b, &f))
+            e = cb(b, &f);
     }
     return e;
 }
@@ -172,6 +241,10 @@ static int count_parts(struct rebuild *b, const struct frame *f)
 {
     if (f->kind != FRAME_DUMP)
         return 0;
+    if (f->txg >= b->partial_txg) {
+        b->partial_txg = f->txg;
+        b->partial_ns = f->time_ns;
+    }
     if (f->part == 0) {
         b->seen_txg = f->txg;
         b->seen_parts = 0;
@@ -202,17 +275,40 @@ static int apply_dump_frame(struct rebuild *b, const struct frame *f)
     return e;
 }
 
-/* Frames of one txg follow each other; one already applied is skipped, a gap is told and passed over. */
+/* Records between the last frame and this one are missing? The txg whose end is missing counts with them. */
+static void look_for_gap(struct rebuild *b, const struct frame *f)
+{
+    struct meta_state *s = &b->fs->state;
+    bool same = b->inside && f->txg == s->txg;
+    if (b->inside && !same)
+        note_gap(b->fs, s->txg, f->txg - 1, b->time_ns, f->time_ns);
+    else if (same && f->part != b->next_part)
+        note_gap(b->fs, s->txg, s->txg, b->time_ns, f->time_ns);
+    else if (!same && (f->txg > s->txg + 1 || f->part > 0))
+        note_gap(b->fs, s->txg + 1, f->part > 0 ? f->txg : f->txg - 1, b->time_ns, f->time_ns);
+}
+
+/*
+ * Frames of one txg follow each other; one already applied is skipped, a gap is told and passed over. A frame of a newer epoch where
+ * an older one has been applied: that was void, and all begins anew (-EAGAIN).
+ */
 static int apply_log_frame(struct rebuild *b, const struct frame *f)
 {
     struct meta_state *s = &b->fs->state;
-    if (f->kind != FRAME_LOG || f->txg < s->txg || (f->txg == s->txg && (f->part == 0 || !b->inside)))
+    if (f->kind != FRAME_LOG || (b->end && f->txg >= b->end))
         return 0;
-    if (f->txg > s->txg + 1)
-        event_add(b->fs, "metadata_lost", "s:I, s:I", "from_txg", (json_int_t)(s->txg + 1), "to_txg", (json_int_t)(f->txg - 1));
+    if (f->txg <= s->txg && f->epoch > s->epoch && !b->end) {
+        int e = note_beginning(b, f->epoch, f->txg);
+        return e ? e : -EAGAIN;
+    }
+    if (f->txg < s->txg || (f->txg == s->txg && (f->part == 0 || !b->inside)))
+        return 0;
+    look_for_gap(b, f);
     int e = apply_records(b->a, f->txg, f->records, f->len);
     advance(b, f);
     b->inside = !(f->flags & FRAME_LAST);
+    b->next_part = f->part + 1;
+    b->time_ns = f->time_ns;
     return e;
 }
 
@@ -225,7 +321,11 @@ static int apply_file(struct rebuild *b, const struct meta_file *m, int (*cb)(st
     if (!e)
         e = apply_flush(b->a);
     if (!e)
-        e = meta_commit(b->fs->index, &b->fs->state);
+        e = loss_mark_touched(b->fs, b->a);
+    if (!e)
+        e = meta_commit(b->fs->index, state_to_keep(b->fs));
+    if (e)
+        apply_reset(b->a);
     if (e)
         meta_rollback(b->fs->index);
     return e;
@@ -257,36 +357,107 @@ static int apply_log(struct rebuild *b, const struct meta_file *m)
     return m->last_txg > b->fs->state.txg ? apply_file(b, m, apply_log_frame) : 0;
 }
 
-static int run(struct rebuild *b)
+/* Frames of the last txg may go on in no container that is left. */
+static void look_at_end(struct rebuild *b)
 {
-    int e = each_container_file(b->fs, note_file, b);
-    if (e)
-        return e;
-    if (b->n)
-        qsort(b->file, b->n, sizeof(*b->file), by_txg);
-    e = each_of_class(b, CLASS_META_DUMP, find_dumps);
-    if (!e)
-        e = each_of_class(b, CLASS_META_DUMP, apply_dump);
-    return e ? e : each_of_class(b, CLASS_META_LOG, apply_log);
+    if (b->inside)
+        note_gap(b->fs, b->fs->state.txg, b->fs->state.txg, b->time_ns, 0);
 }
 
-int rebuild_index(struct holofs *fs, const char *index_path)
+/* No dump is whole: what there is of the newest is better than nothing, if the log does not reach back to the beginning. */
+static void settle_for_partial_dump(struct rebuild *b)
 {
-    struct rebuild b = { .fs = fs };
+    bool from_start = false;
+    for (size_t i = 0; i < b->n; i++)
+        from_start |= b->file[i].cls == CLASS_META_LOG && b->file[i].first_txg <= 1;
+    if (b->dump_txg || !b->partial_txg || from_start)
+        return;
+    b->dump_txg = b->partial_txg;
+    note_gap(b->fs, 1, b->partial_txg, 0, b->partial_ns);
+}
+
+static int list_files(struct rebuild *b)
+{
+    b->n = 0;
+    int e = each_container_file(b->fs, note_file, b);
+    if (!e && b->n)
+        qsort(b->file, b->n, sizeof(*b->file), by_txg);
+    return e;
+}
+
+static int run(struct rebuild *b)
+{
+    int e = list_files(b);
+    if (!e)
+        e = each_of_class(b, CLASS_META_DUMP, find_dumps);
+    if (!e) {
+        settle_for_partial_dump(b);
+        e = each_of_class(b, CLASS_META_DUMP, apply_dump);
+    }
+    if (!e)
+        e = each_of_class(b, CLASS_META_LOG, apply_log);
+    if (!e)
+        look_at_end(b);
+    return e;
+}
+
+static int prepare(struct rebuild *b, const struct ring_txg *ring, size_t n)
+{
+    b->a = applier_create(b->fs);
+    b->content = malloc(b->fs->sb.nmax * (size_t)BLOCK_SIZE);
+    return b->a && b->content ? note_ring(b, ring, n) : -ENOMEM;
+}
+
+static void rebuild_fini(struct rebuild *b)
+{
+    applier_destroy(b->a);
+    free(b->content);
+    free(b->file);
+    free(b->begun);
+}
+
+/* An empty index, and everything applied to it. */
+static int run_anew(struct rebuild *b, const char *index_path)
+{
+    struct holofs *fs = b->fs;
     fs->state = (struct meta_state){ .next_ino = INO_ROOT + 1, .next_cookie = 3, .next_seq = 1, .next_container = 1 };
     memcpy(fs->state.uuid, fs->sb.uuid, 16);
+    b->dump_txg = b->seen_txg = b->partial_txg = 0;
+    b->inside = false;
     int e = meta_create(index_path, fs->sb.uuid, &fs->index);
-    if (e)
-        return e;
-    b.a = applier_create(fs);
-    b.content = malloc(fs->sb.nmax * (size_t)BLOCK_SIZE);
-    e = b.a && b.content ? run(&b) : -ENOMEM;
-    applier_destroy(b.a);
-    free(b.content);
-    free(b.file);
-    if (e) {
+    if (!e)
+        e = run(b);
+    if (e && fs->index) {
         meta_close(fs->index);
         fs->index = NULL;
     }
+    return e;
+}
+
+int rebuild_index(struct holofs *fs, const char *index_path, const struct ring_txg *ring, size_t n)
+{
+    struct rebuild b = { .fs = fs };
+    int e = prepare(&b, ring, n);
+    if (!e)
+        e = run_anew(&b, index_path);
+    while (e == -EAGAIN) {
+        fs->loss.records = fs->loss.hold = false;
+        e = run_anew(&b, index_path);
+    }
+    rebuild_fini(&b);
+    return e;
+}
+
+int rebuild_between(struct holofs *fs, uint64_t end, const struct ring_txg *ring, size_t n)
+{
+    struct rebuild b = { .fs = fs, .end = end };
+    int e = prepare(&b, ring, n);
+    if (!e)
+        e = list_files(&b);
+    if (!e)
+        e = each_of_class(&b, CLASS_META_LOG, apply_log);
+    if (!e)
+        look_at_end(&b);
+    rebuild_fini(&b);
     return e;
 }

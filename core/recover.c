@@ -5,7 +5,8 @@
  *   ring scan ─▶ index usable? ──yes──▶ apply the txgs it lacks ─▶ container table ─▶ heads from the ring
  *                    └──no──▶ rebuild from containers ──▲
  *
- * The index may be behind the ring (then the ring has what it lacks), never ahead of it or of another history.
+ * The index may be behind the ring (then the ring has what it lacks) or ahead of it (then the ring lost what the index has), but not of
+ * another history. What is lost is judged at the end (salvage.c).
  */
 #include "core/recover.h"
 
@@ -20,16 +21,59 @@
 #include "core/container.h"
 #include "core/head.h"
 #include "core/log.h"
+#include "core/salvage.h"
 
-static int scan_ring(struct holofs *fs, struct ring_scan_result *scan)
+/* What the ring has, damaged txgs among the others in their order. */
+struct log_txg {
+    struct ring_txg t;
+    bool damaged;
+};
+
+struct ring_log {
+    struct ring_scan_result scan;
+    struct log_txg *v;
+    size_t n;
+};
+
+static int by_number(const void *pa, const void *pb)
 {
+    const struct log_txg *a = pa, *b = pb;
+    return a->t.txg < b->t.txg ? -1 : a->t.txg > b->t.txg;
+}
+
+static int merge_damaged(struct ring_log *l)
+{
+    l->n = 0;
+    l->v = malloc((l->scan.n + l->scan.n_damaged + 1) * sizeof(*l->v));
+    if (!l->v)
+        return -ENOMEM;
+    for (size_t i = 0; i < l->scan.n; i++)
+        l->v[l->n++] = (struct log_txg){ l->scan.txgs[i], false };
+    for (size_t i = 0; i < l->scan.n_damaged; i++)
+        l->v[l->n++] = (struct log_txg){ l->scan.damaged[i], true };
+    if (l->n)
+        qsort(l->v, l->n, sizeof(*l->v), by_number);
+    return 0;
+}
+
+/* Is the newest txg not the one that a clean stop has noted? */
+static bool newest_is_missing(const struct holofs *fs, const struct ring_scan_result *scan)
+{
+    return scan->n == 0 || ((fs->sb.flags & SUPER_CLEAN) && scan->txgs[scan->n - 1].txg != fs->sb.hint_txg);
+}
+
+static int scan_ring(struct holofs *fs, struct ring_log *l)
+{
+    struct ring_scan_result *scan = &l->scan;
     int e = -HOLO_ESTALE;
     if ((fs->sb.flags & SUPER_CLEAN) && !fs->opt.check_all)
         e = ring_scan_clean(fs->ring, fs->sb.hint_tail, fs->sb.hint_end, fs->sb.hint_txg, scan);
     if (e == -HOLO_ESTALE) {
         e = ring_scan(fs->ring, scan);
-        fs->unclean = !(fs->sb.flags & SUPER_CLEAN) || (!e && (scan->n == 0 || scan->txgs[scan->n - 1].txg != fs->sb.hint_txg));
+        fs->unclean = !(fs->sb.flags & SUPER_CLEAN) || (!e && newest_is_missing(fs, scan));
     }
+    if (!e)
+        e = merge_damaged(l);
     if (e)
         return e;
     if (scan->repairable_blocks) {
@@ -40,35 +84,62 @@ static int scan_ring(struct holofs *fs, struct ring_scan_result *scan)
         event_add(fs, "ring_lost", "s:I", "txgs", (json_int_t)scan->lost_txgs);
     if (fs->unclean && scan->n)
         event_add(fs, "unclean_stop", "s:I, s:b", "txg", (json_int_t)scan->txgs[scan->n - 1].txg, "torn_tail", scan->torn);
+    fs->loss.any = scan->lost_txgs || newest_is_missing(fs, scan);
+    fs->loss.last_epoch = scan->n ? scan->txgs[scan->n - 1].epoch : 0;
     return 0;
 }
 
-/* The store was closed cleanly at a txg that the ring does not have any more, but the index does: damage. */
-static bool ring_is_cut(const struct holofs *fs, const struct ring_scan_result *scan)
+/* Is (epoch, txg) of a history that t's epoch is not built on? */
+static bool is_void(uint64_t epoch, uint64_t txg, uint64_t hash, const struct ring_txg *t)
 {
-    uint64_t newest = scan->n ? scan->txgs[scan->n - 1].txg : 0;
-    return (fs->sb.flags & SUPER_CLEAN) && fs->sb.hint_txg > newest && fs->state.txg == fs->sb.hint_txg;
+    if (epoch >= t->epoch || t->base_epoch == 0)
+        return false;
+    return epoch > t->base_epoch || txg > t->base_txg || (txg == t->base_txg && (epoch != t->base_epoch || hash != t->base_chain));
 }
 
 /* Does what the index has applied fit the ring? NULL, or why not. */
 static const char *index_misfit(const struct holofs *fs, const struct ring_scan_result *scan)
 {
     const struct meta_state *s = &fs->state;
-    uint64_t newest = scan->n ? scan->txgs[scan->n - 1].txg : 0;
-    if (s->txg > newest && !ring_is_cut(fs, scan))
-        return "the index is ahead of the ring";
     if (scan->n == 0)
         return NULL;
-    if (s->txg + 1 < scan->txgs[0].txg)
+    const struct ring_txg *newest = &scan->txgs[scan->n - 1];
+    if (s->txg > newest->txg && s->epoch < newest->epoch)
+        return "the index follows another history";
+    if (s->txg + 1 < scan->txgs[0].txg && scan->txgs[0].lsn == scan->tail)
         return "the index is older than the ring";
     for (size_t i = 0; i < scan->n; i++) {
-        if (scan->txgs[i].txg == s->txg && (scan->txgs[i].chain != s->txg_hash || scan->txgs[i].epoch != s->epoch))
+        const struct ring_txg *t = &scan->txgs[i];
+        if (is_void(s->epoch, s->txg, s->txg_hash, t) || (t->txg == s->txg && t->epoch >= s->epoch && (t->chain != s->txg_hash || t->epoch != s->epoch)))
             return "the index follows another history";
     }
     return NULL;
 }
 
-static int open_index(struct holofs *fs, const struct ring_scan_result *scan)
+/*
+ * The index, which is whole, has applied what the ring does not have: the ring lost it, or is an old copy. Of the ring counts what the
+ * index has applied as well.
+ */
+static void follow_index(struct holofs *fs, struct ring_log *l)
+{
+    const struct meta_state *s = &fs->state;
+    const struct ring_txg *newest = l->scan.n ? &l->scan.txgs[l->scan.n - 1] : NULL;
+    size_t n = 0;
+    if (newest && newest->txg >= s->txg && newest->epoch >= s->epoch)
+        return;
+    event_add(fs, "ring_behind", "s:I, s:I", "ring_txg", (json_int_t)(newest ? newest->txg : 0), "index_txg", (json_int_t)s->txg);
+    for (size_t i = 0; i < l->n; i++) {
+        uint64_t epoch, hash;
+        const struct ring_txg *t = &l->v[i].t;
+        if (t->txg <= s->txg && meta_txg_get(fs->index, t->txg, &epoch, &hash) == 0 && epoch == t->epoch && (hash == t->chain || !t->chain))
+            l->v[n++] = l->v[i];
+    }
+    l->n = n;
+    fs->loss.any = true;
+    fs->loss.last_epoch = s->epoch;
+}
+
+static int open_index(struct holofs *fs, struct ring_log *l)
 {
     char path[4200];
     const char *why = NULL;
@@ -79,9 +150,11 @@ static int open_index(struct holofs *fs, const struct ring_scan_result *scan)
     if (!e && (fs->unclean || fs->opt.check_all))
         e = meta_verify(fs->index);
     if (!e)
-        why = index_misfit(fs, scan);
-    if (!e && !why)
+        why = index_misfit(fs, &l->scan);
+    if (!e && !why) {
+        follow_index(fs, l);
         return 0;
+    }
     if (fs->index)
         meta_close(fs->index);
     fs->index = NULL;
@@ -92,35 +165,66 @@ static int open_index(struct holofs *fs, const struct ring_scan_result *scan)
     fs->index_rebuilt = fs->sb.sequence > 1; /* a store just formatted has none yet */
     if (fs->index_rebuilt)
         event_add(fs, "index_rebuilt", "s:s", "why", e == -ENOENT ? "there is none" : e ? holo_strerror(e) : why);
-    return rebuild_index(fs, path);
+    return rebuild_index(fs, path, l->scan.txgs, l->scan.n);
 }
 
-/* The txg's stream, split. */
+/* The txg's stream, split. Of a damaged one the parts that are right as a whole are told apart; holes are those of the data. */
 struct txg_stream {
     struct buf raw;
     const uint8_t *records, *data;
+    struct ring_holes holes;
+    bool segments_right, records_right;
 };
 
-static int read_stream(struct holofs *fs, const struct ring_txg *t, struct txg_stream *s)
+static void txg_stream_fini(struct txg_stream *s)
 {
-    int e = ring_read(fs->ring, t, &s->raw);
+    buf_fini(&s->raw);
+    ring_holes_fini(&s->holes);
+}
+
+static bool has_hole(const struct ring_holes *h, uint64_t from, uint64_t to)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->v[i].off < to && h->v[i].off + h->v[i].len > from)
+            return true;
+    }
+    return false;
+}
+
+static int read_stream(struct holofs *fs, const struct log_txg *l, struct txg_stream *s)
+{
+    const struct ring_txg *t = &l->t;
+    uint64_t table = (uint64_t)t->n_segments * RING_SEGMENT_BYTES;
+    s->holes.n = 0;
+    int e = l->damaged ? ring_read_damaged(fs->ring, t, &s->raw, &s->holes) : ring_read(fs->ring, t, &s->raw);
     if (e)
         return e;
-    s->records = s->raw.p + (size_t)t->n_segments * RING_SEGMENT_BYTES;
+    s->records = s->raw.p + table;
     s->data = s->records + t->records_len;
+    s->segments_right = !has_hole(&s->holes, 0, table);
+    s->records_right = !has_hole(&s->holes, table, table + t->records_len);
     return 0;
+}
+
+/* From here on records are missing. Unless that is accepted, the index keeps the state before it, so that it is found again. */
+void note_gap(struct holofs *fs, uint64_t from, uint64_t to, int64_t after_ns, int64_t before_ns)
+{
+    if (!fs->loss.records && !fs->opt.accept_loss) {
+        fs->loss.hold = true;
+        fs->loss.held = fs->state;
+    }
+    fs->loss.any = true;
+    loss_note_txgs(fs, from, to, after_ns, before_ns);
+}
+
+const struct meta_state *state_to_keep(const struct holofs *fs)
+{
+    return fs->loss.hold ? &fs->loss.held : &fs->state;
 }
 
 static int apply_one(struct holofs *fs, struct applier *a, const struct ring_txg *t, struct txg_stream *s)
 {
-    if (t->txg <= fs->state.txg)
-        return 0;
-    fs->damaged_ring |= t->txg > fs->state.txg + 1;
-    if (t->txg > fs->state.txg + 1)
-        event_add(fs, "metadata_lost", "s:I, s:I", "from_txg", (json_int_t)(fs->state.txg + 1), "to_txg", (json_int_t)(t->txg - 1));
-    int e = read_stream(fs, t, s);
-    if (!e)
-        e = apply_records(a, t->txg, s->records, t->records_len);
+    int e = apply_records(a, t->txg, s->records, t->records_len);
     if (!e)
         e = meta_txg_put(fs->index, t->txg, t->epoch, t->chain, t->time_ns, 0, t->blocks * BLOCK_SIZE);
     fs->state.txg = t->txg;
@@ -129,27 +233,76 @@ static int apply_one(struct holofs *fs, struct applier *a, const struct ring_txg
     return e;
 }
 
-static int apply_ring(struct holofs *fs, const struct ring_scan_result *scan)
+/* Before t some txgs are missing: frames of the metadata log may have them. */
+static int bridge_gap(struct holofs *fs, struct applier *a, const struct ring_log *l, const struct ring_txg *t, int64_t after_ns)
 {
-    if (scan->n == 0 || scan->txgs[scan->n - 1].txg <= fs->state.txg)
+    int e = apply_flush(a);
+    if (!e)
+        e = loss_mark_touched(fs, a);
+    if (!e)
+        e = meta_commit(fs->index, state_to_keep(fs));
+    apply_reset(a);
+    if (!e)
+        e = rebuild_between(fs, t->txg, l->scan.txgs, l->scan.n);
+    if (!e && fs->state.txg + 1 < t->txg)
+        note_gap(fs, fs->state.txg + 1, t->txg - 1, after_ns, t->time_ns);
+    return e ? e : meta_begin(fs->index);
+}
+
+static int apply_each(struct holofs *fs, struct applier *a, const struct ring_log *l, struct txg_stream *s)
+{
+    int64_t after_ns = 0;
+    int e = 0;
+    for (size_t i = 0; i < l->n && !e; i++) {
+        const struct ring_txg *t = &l->v[i].t;
+        int64_t time_ns = t->time_ns;
+        if (t->txg > fs->state.txg) {
+            e = read_stream(fs, &l->v[i], s);
+            if (!e && !s->records_right)
+                continue; /* as if it were not there */
+            if (!e && t->txg > fs->state.txg + 1)
+                e = bridge_gap(fs, a, l, t, after_ns);
+            if (!e)
+                e = apply_one(fs, a, t, s);
+        }
+        after_ns = time_ns;
+    }
+    return e;
+}
+
+static int apply_ring(struct holofs *fs, const struct ring_log *l)
+{
+    if (l->n == 0 || l->v[l->n - 1].t.txg <= fs->state.txg)
         return 0;
     struct txg_stream s = { 0 };
     const struct meta_state before = fs->state;
     struct applier *a = applier_create(fs);
     int e = a ? meta_begin(fs->index) : -ENOMEM;
-    for (size_t i = 0; i < scan->n && !e; i++)
-        e = apply_one(fs, a, &scan->txgs[i], &s);
+    if (!e)
+        e = apply_each(fs, a, l, &s);
     if (!e)
         e = apply_flush(a);
     if (!e)
-        e = meta_commit(fs->index, &fs->state);
+        e = loss_mark_touched(fs, a);
+    if (!e)
+        e = meta_commit(fs->index, state_to_keep(fs));
     if (e) {
         meta_rollback(fs->index);
         fs->state = before;
     }
-    buf_fini(&s.raw);
+    txg_stream_fini(&s);
     applier_destroy(a);
     return e;
+}
+
+/* What was committed last may be missing without a trace in ring and index: after a clean stop the superblock knows it. */
+static void judge_end(struct holofs *fs, const struct ring_log *l)
+{
+    bool clean = fs->sb.flags & SUPER_CLEAN;
+    if (clean && fs->sb.hint_txg > fs->state.txg)
+        note_gap(fs, fs->state.txg + 1, fs->sb.hint_txg, 0, fs->sb.written_ns);
+    else if (!clean && l->scan.n == 0)
+        note_gap(fs, fs->state.txg + 1, 0, 0, 0);
 }
 
 struct table_load {
@@ -189,7 +342,7 @@ static int make_head(void *arg, uint32_t id)
     if (!h)
         return -ENOMEM;
     c->head = h;
-    return 0;
+    return fs->loss.any ? head_forget(h) : 0;
 }
 
 static struct head *head_of(struct holofs *fs, uint32_t id)
@@ -198,17 +351,30 @@ static struct head *head_of(struct holofs *fs, uint32_t id)
     return c ? c->head : NULL;
 }
 
+/* Bytes of a segment at p, of which some may be holes. */
+static void fill_head(struct head *h, const struct ring_segment *g, const uint8_t *p, const struct txg_stream *s)
+{
+    uint64_t begin = (uint64_t)(p - s->raw.p), at = begin, end = begin + g->len;
+    for (size_t i = 0; i <= s->holes.n && at < end; i++) {
+        uint64_t hole = i < s->holes.n ? s->holes.v[i].off : end, next = i < s->holes.n ? hole + s->holes.v[i].len : end;
+        hole = hole < at ? at : hole < end ? hole : end;
+        memcpy(h->buf + g->off + (at - begin), s->raw.p + at, hole - at);
+        head_learn(h, g->off + (at - begin), g->off + (hole - begin), hole == end);
+        at = next > at ? next : at;
+    }
+}
+
 static int fill_from(struct holofs *fs, const struct ring_txg *t, const struct txg_stream *s)
 {
     const uint8_t *p = s->data, *end = s->data + t->data_len;
-    for (uint32_t i = 0; i < t->n_segments; i++) {
+    for (uint32_t i = 0; i < t->n_segments && s->segments_right; i++) {
         struct ring_segment g;
         ring_segment_get(s->raw.p, i, &g);
         if (g.len > (size_t)(end - p))
             return -HOLO_ECORRUPT;
         struct head *h = head_of(fs, g.container);
-        if (h && g.off + g.len <= h->cap_bytes) {
-            memcpy(h->buf + g.off, p, g.len);
+        if (h && g.off <= h->cap_bytes && g.len <= h->cap_bytes - g.off) {
+            fill_head(h, &g, p, s);
             h->fill = h->fill > g.off + g.len ? h->fill : g.off + g.len;
             h->first_lsn = h->first_lsn < t->lsn ? h->first_lsn : t->lsn;
         }
@@ -230,7 +396,7 @@ static int pieces_from(struct holofs *fs, const struct ring_txg *t, const struct
             struct head *h = head_of(fs, it.extent.container);
             struct piece p = { .ino = it.ino, .off = it.extent.off - it.extent.skip, .seq = v.seq, .coff = it.extent.coff,
                                .stored = it.extent.stored, .raw = it.extent.raw, .codec = it.extent.codec };
-            if (h)
+            if (h && head_knows(h, p.coff, (uint64_t)p.coff + p.stored))
                 e = head_add_piece(h, &p);
         }
     }
@@ -238,75 +404,24 @@ static int pieces_from(struct holofs *fs, const struct ring_txg *t, const struct
 }
 
 /* Heads and the metadata head again, from every txg that is in the ring. */
-static int fill_heads(struct holofs *fs, const struct ring_scan_result *scan, uint64_t last_meta_txg)
+static int fill_heads(struct holofs *fs, const struct ring_log *l, uint64_t last_meta_txg)
 {
     struct txg_stream s = { 0 };
     int e = 0;
-    for (size_t i = 0; i < scan->n && !e; i++) {
-        const struct ring_txg *t = &scan->txgs[i];
-        e = read_stream(fs, t, &s);
+    for (size_t i = 0; i < l->n && !e; i++) {
+        const struct ring_txg *t = &l->v[i].t;
+        e = read_stream(fs, &l->v[i], &s);
         if (!e)
             e = fill_from(fs, t, &s);
-        if (!e)
+        if (!e && s.records_right)
             e = pieces_from(fs, t, &s);
-        if (!e && t->txg > last_meta_txg && !fs->read_only)
+        if (!e && s.records_right && t->txg > last_meta_txg && !fs->read_only)
             e = metalog_append(fs, t, s.records, t->records_len);
         if (!e)
             e = note_ring_place(fs, t);
     }
-    buf_fini(&s.raw);
+    txg_stream_fini(&s);
     return e;
-}
-
-static int by_coff(const void *pa, const void *pb)
-{
-    const struct piece *a = pa, *b = pb;
-    return a->coff < b->coff ? -1 : a->coff > b->coff;
-}
-
-/* The ring lost something: from here on only what the ring has of a head counts as known. */
-static int distrust_head(void *arg, uint32_t id)
-{
-    struct head *h = head_of(arg, id);
-    if (!h)
-        return 0;
-    if (h->n_pieces)
-        qsort(h->pieces, h->n_pieces, sizeof(*h->pieces), by_coff);
-    h->ring_lost = true;
-    return 0;
-}
-
-/* 1 if an extent of this window needs bytes that the ring does not have any more. */
-static int window_is_lost(void *arg, uint64_t ino, uint32_t window, const void *blob, size_t len)
-{
-    struct holofs *fs = arg;
-    struct window w = { 0 };
-    int lost = window_decode(&w, window, blob, len);
-    for (uint32_t i = 0; i < w.n && !lost; i++) {
-        const struct extent *e = &w.e[i];
-        struct head *h = head_of(fs, e->container);
-        uint64_t off = e->codec == EXTENT_RUN ? e->coff + e->skip : e->coff;
-        lost = h && !head_covers(h, off, e->codec == EXTENT_RUN ? off + e->len : off + e->stored);
-    }
-    if (lost > 0)
-        event_add(fs, "data_lost", "s:I, s:I", "inode", (json_int_t)ino, "offset", (json_int_t)window * WINDOW_SIZE);
-    window_fini(&w);
-    return lost;
-}
-
-/* Did what the ring lost matter? Not if the index has those txgs and containers have their data. */
-static int judge_loss(struct holofs *fs)
-{
-    struct meta_reader *r;
-    int e = ctab_each(fs, distrust_head, fs);
-    if (!e)
-        e = meta_reader_open(fs->index, &r);
-    if (e)
-        return e;
-    e = meta_each_window(r, window_is_lost, fs);
-    meta_reader_close(r);
-    fs->damaged_ring |= e != 0;
-    return e < 0 ? e : 0;
 }
 
 /* The newest head of each redundancy goes on; older ones were being sealed and are sealed now. */
@@ -332,6 +447,8 @@ static int garbage(void *arg, uint32_t id)
         fs->next_container = id + 1;
     if (c && c->state == CONTAINER_SEALED)
         return 0;
+    if (fs->loss.any)
+        return 0; /* the commit that names it may be what is lost */
     container_name(id, name);
     log_info("container %08x: no commit names it: deleted", id);
     return fs->backing->ops->unlink(fs->backing, name);
@@ -361,40 +478,60 @@ static int load_table(struct holofs *fs, struct table_load *l)
     return e;
 }
 
+/* What damage in the ring costs, and whether the store may go on writing. */
+static int judge_loss(struct holofs *fs)
+{
+    int e = loss_judge(fs);
+    if (e)
+        return e;
+    loss_tell(fs);
+    fs->damaged_ring = fs->loss.records && !fs->opt.accept_loss;
+    return 0;
+}
+
+static int recover_log(struct holofs *fs, struct ring_log *l, const char **step)
+{
+    struct table_load t = { .fs = fs };
+    *step = "ring";
+    int e = scan_ring(fs, l);
+    if (e)
+        return e;
+    *step = "index";
+    e = open_index(fs, l);
+    if (!e)
+        e = apply_ring(fs, l);
+    if (e == -ENOSPC && !fs->read_only && release_reserve(fs))
+        e = apply_ring(fs, l);
+    if (e)
+        return e;
+    judge_end(fs, l);
+    e = load_table(fs, &t);
+    if (e)
+        return e;
+    *step = "heads";
+    e = ctab_each(fs, make_head, fs);
+    if (!e)
+        e = fill_heads(fs, l, t.last_meta_txg);
+    if (!e && fs->loss.any)
+        e = judge_loss(fs);
+    return e ? e : ctab_each(fs, place_head, fs);
+}
+
 int recover(struct holofs *fs, char *why, size_t why_cap)
 {
-    struct ring_scan_result scan;
-    struct table_load l = { .fs = fs };
-    const char *step = "ring";
-    int e = scan_ring(fs, &scan);
-    if (!e) {
-        step = "index";
-        e = open_index(fs, &scan);
-    }
-    if (!e)
-        e = apply_ring(fs, &scan);
-    if (e == -ENOSPC && !fs->read_only && release_reserve(fs))
-        e = apply_ring(fs, &scan);
-    if (!e)
-        e = load_table(fs, &l);
-    if (!e) {
-        step = "heads";
-        e = ctab_each(fs, make_head, fs);
-    }
-    if (!e)
-        e = fill_heads(fs, &scan, l.last_meta_txg);
-    if (!e && (scan.lost_txgs || ring_is_cut(fs, &scan)))
-        e = judge_loss(fs);
-    if (!e)
-        e = ctab_each(fs, place_head, fs);
+    struct ring_log l = { 0 };
+    const char *step;
+    int e = recover_log(fs, &l, &step);
+    uint64_t epoch = fs->sb.epoch > fs->state.epoch ? fs->sb.epoch : fs->state.epoch;
     if (!e) {
         fs->base_epoch = fs->state.epoch;
         fs->base_txg = fs->state.txg;
         fs->base_chain = fs->chain = fs->state.txg_hash;
-        fs->epoch = (fs->sb.epoch > fs->state.epoch ? fs->sb.epoch : fs->state.epoch) + 1;
+        fs->epoch = (epoch > l.scan.max_epoch ? epoch : l.scan.max_epoch) + 1;
     } else {
         snprintf(why, why_cap, "%s: %s", step, holo_strerror(e));
     }
-    free(scan.txgs);
+    free(l.scan.txgs);
+    free(l.v);
     return e;
 }

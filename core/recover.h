@@ -11,10 +11,22 @@
  */
 int recover(struct holofs *fs, char *why, size_t why_cap);
 
-/* A new index from metadata containers: the last complete dump and the log behind it. Leaves it at that txg. */
-int rebuild_index(struct holofs *fs, const char *index_path);
+/*
+ * A new index from metadata containers: the last complete dump and the log behind it. Leaves it at that txg. What the epochs of these
+ * txgs of the ring are not built on is void.
+ */
+int rebuild_index(struct holofs *fs, const char *index_path, const struct ring_txg *ring, size_t n);
 
-/* Delete container files that no commit names (after an unclean stop). */
+/* Apply what the metadata log has of the txgs between those of the index and `end`. */
+int rebuild_between(struct holofs *fs, uint64_t end, const struct ring_txg *ring, size_t n);
+
+/* Records are missing; to = 0: nobody knows how many. Times of the txgs around them, 0 if unknown. */
+void note_gap(struct holofs *fs, uint64_t from, uint64_t to, int64_t after_ns, int64_t before_ns);
+
+/* What the index is to say of itself: the state before a loss that nobody has accepted. */
+const struct meta_state *state_to_keep(const struct holofs *fs);
+
+/* Delete container files that no commit names (after an unclean stop); if the ring lost something, none, but their numbers are not used again. */
 void remove_garbage(struct holofs *fs);
 
 /* Call cb for the id of every container file there is, ascending. */

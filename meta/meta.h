@@ -132,6 +132,9 @@ int meta_container_del(struct meta_index *idx, uint32_t id);
 /* The journal one can query: recent commits; only the last 4096 are kept. */
 int meta_txg_put(struct meta_index *idx, uint64_t txg, uint64_t epoch, uint64_t hash, int64_t time_ns, uint32_t records, uint64_t bytes);
 
+/* What it keeps of one; -ENOENT if that txg is not among them. */
+int meta_txg_get(struct meta_index *idx, uint64_t txg, uint64_t *epoch, uint64_t *hash);
+
 /* ---- reading ---- */
 int meta_reader_open(struct meta_index *idx, struct meta_reader **out);
 void meta_reader_close(struct meta_reader *r);

@@ -84,6 +84,7 @@ static const char *const text[STMT_COUNT] = {
     [STMT_CONTAINER_DEL] = "DELETE FROM container WHERE id = ?",
     [STMT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container ORDER BY id",
     [STMT_TXG_PUT] = "REPLACE INTO txg(txg, epoch, hash, time, records, bytes) VALUES(?,?,?,?,?,?)",
+    [STMT_TXG_GET] = "SELECT epoch, hash FROM txg WHERE txg = ?",
     [STMT_TXG_TRIM] = "DELETE FROM txg WHERE txg <= ?",
 };
 

@@ -53,6 +53,7 @@ enum stmt {
     STMT_CONTAINER_DEL,
     STMT_CONTAINER_EACH,
     STMT_TXG_PUT,
+    STMT_TXG_GET,
     STMT_TXG_TRIM,
     STMT_COUNT
 };

@@ -8,6 +8,13 @@
 
 #include "base/err.h"
 
+struct extent extent_lost(uint64_t off, uint32_t len)
+{
+    uint32_t at = (uint32_t)(off % WINDOW_SIZE), skip = at % BLOCK_SIZE;
+    return (struct extent){ .off = off, .len = len, .skip = skip, .container = CONTAINER_NONE, .coff = at - skip, .stored = skip + len,
+                            .raw = skip + len, .codec = EXTENT_RUN };
+}
+
 uint32_t extent_live(const struct extent *e)
 {
     return e->codec != EXTENT_ZSTD ? e->len : (uint32_t)((uint64_t)e->stored * e->len / e->raw);

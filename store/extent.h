@@ -41,6 +41,16 @@ struct window {
     struct extent *e;
 };
 
+/* Bytes that are lost for ever are a run in the container that there never is: reading them fails, writing replaces them. */
+enum { CONTAINER_NONE = 0 };
+static inline bool extent_is_lost(const struct extent *e)
+{
+    return e->container == CONTAINER_NONE;
+}
+
+/* The extent that says so of [off, off+len), which does not cross a multiple of 1 MiB. Such neighbours become one. */
+struct extent extent_lost(uint64_t off, uint32_t len);
+
 /* Called for each change of the live bytes of a container. */
 typedef void (*extent_live_fn)(void *arg, uint32_t container, int64_t delta_bytes);
 

@@ -52,6 +52,7 @@ struct ring_scan_result {
     struct ring_txg *damaged;   /* txgs between them of which some blocks are lost in both copies, ascending; freed with txgs */
     size_t n_damaged;
     uint64_t tail, end;         /* lsns; append goes on at end */
+    uint64_t max_epoch;         /* the highest of any entry, void and torn ones included */
     uint64_t repairable_blocks; /* blocks that journal.0 has wrong, and the mirror or both together right */
     uint64_t lost_txgs;         /* between tail and end, by their numbers, the damaged ones included: damage in both copies */
     bool torn;                  /* something was begun behind the end: a crash */

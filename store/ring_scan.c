@@ -589,6 +589,8 @@ int ring_scan(struct ring *r, struct ring_scan_result *out)
     if (e)
         goto out;
     sort_unique(&l);
+    for (size_t i = 0; i < l.n; i++)
+        out->max_epoch = l.v[i].e.epoch > out->max_epoch ? l.v[i].e.epoch : out->max_epoch;
     e = whole_txgs(&l, &t);
     if (e)
         goto out;

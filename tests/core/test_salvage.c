@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_salvage.c: a log that has really lost something: what is lost is named and EIO, the rest is there, and the store goes on. */
+#include "tests/core/victim.h"
+
+#include <sys/wait.h>
+
+#include "base/bytes.h"
+
+enum { BIG = 40 * RIG_BLOCK, SMALL = 5000 };
+
+/* ---- damage by txg ---- */
+
+/* The first block of a txg in journal.0, UINT32_MAX if it is not there; *blocks: of its first entry. */
+static uint32_t find_txg(struct rig *r, uint64_t txg, uint32_t *blocks)
+{
+    char name[PATH_MAX];
+    size_t len;
+    uint32_t found = UINT32_MAX;
+    rig_name(r, "journal.0", name);
+    uint8_t *p = slurp(name, &len);
+    for (size_t at = 0; at < len / RIG_BLOCK; at++) {
+        const uint8_t *b = p + at * RIG_BLOCK;
+        if (memcmp(b, "holoRING", 8) == 0 && le64_get(b + 16) == txg && le32_get(b + 60) == 0) {
+            found = (uint32_t)at;
+            *blocks = le32_get(b + 56);
+        }
+    }
+    free(p);
+    return found;
+}
+
+static void ruin_blocks(struct rig *r, const char *file, uint32_t at, uint32_t n)
+{
+    char name[PATH_MAX];
+    uint8_t *junk = malloc((size_t)n * RIG_BLOCK);
+    rig_name(r, file, name);
+    rig_fill(at + (uint64_t)file[8], junk, (size_t)n * RIG_BLOCK);
+    int fd = open(name, O_WRONLY);
+    assert_true(fd >= 0 && pwrite(fd, junk, (size_t)n * RIG_BLOCK, (off_t)at * RIG_BLOCK) == (ssize_t)n * RIG_BLOCK);
+    close(fd);
+    free(junk);
+}
+
+/* Lose blocks [first, first+n) of a txg in both copies; n = 0: all of its first entry. */
+static void lose(struct rig *r, uint64_t txg, uint32_t first, uint32_t n)
+{
+    uint32_t blocks = 0, at = find_txg(r, txg, &blocks);
+    assert_true(at != UINT32_MAX);
+    n = n ? n : blocks;
+    ruin_blocks(r, "journal.0", at + first, n);
+    ruin_blocks(r, "journal.1", at + first, n);
+}
+
+static void drop(struct rig *r, const char *file)
+{
+    char name[PATH_MAX];
+    rig_name(r, file, name);
+    assert_int_equal(unlink(name), 0);
+}
+
+/* ---- files that are written txg by txg ---- */
+
+static uint64_t last_txg(struct rig *r)
+{
+    return rig_stat(r, "ring/committed_txg");
+}
+
+static uint64_t synced_file(struct rig *r, const char *name, uint64_t seed, size_t len)
+{
+    rig_file(r, name, seed, len);
+    rig_do(r, "sync");
+    return last_txg(r);
+}
+
+static bool is_lost(struct rig *r, const char *name, uint64_t off, size_t len)
+{
+    uint8_t *got = rig_buffer(len);
+    ssize_t n = holofs_read(r->fs, rig_find(r, RIG_ROOT, name), off, got, len);
+    free(got);
+    return n < 0 && holo_errno((int)n) == EIO;
+}
+
+static void expect_range(struct rig *r, const char *name, uint64_t seed, size_t whole, uint64_t off, size_t len)
+{
+    uint8_t *p = malloc(whole);
+    rig_fill(seed, p, whole);
+    rig_expect(r, rig_find(r, RIG_ROOT, name), off, p + off, len);
+    free(p);
+}
+
+static bool writable(struct rig *r)
+{
+    struct holofs_cred cred = { .umask = 0 };
+    struct holofs_attr a;
+    int e = holofs_create(r->fs, &cred, RIG_ROOT, "new", S_IFREG | 0644, 0, NULL, &a);
+    if (e == 0) {
+        holofs_forget(r->fs, a.ino, 1);
+        assert_int_equal(holofs_unlink(r->fs, RIG_ROOT, "new"), 0);
+    }
+    return e == 0;
+}
+
+static void start_raw(struct rig *r)
+{
+    struct holofs_geometry g = rig_geometry();
+    rig_init(r);
+    r->opt.compress = HOLOFS_COMPRESS_OFF;
+    r->opt.commit_seconds = 600;
+    rig_format(r, &g);
+    rig_open(r);
+}
+
+/* Blocks 10 and 11 of the first file are in the ring only, and lost there. */
+static void lose_two_blocks(struct rig *r)
+{
+    start_raw(r);
+    uint64_t txg = synced_file(r, "big", 1, BIG);
+    synced_file(r, "small", 2, SMALL);
+    rig_close(r);
+    uint32_t blocks, at = find_txg(r, txg, &blocks);
+    assert_true(at != UINT32_MAX && blocks > 20);
+    lose(r, txg, 11, 1);
+}
+
+/* ---- what is lost is data ---- */
+
+static void lost_head_data_is_an_io_error_where_it_was_and_nowhere_else(void **state)
+{
+    (void)state;
+    struct rig r;
+    lose_two_blocks(&r);
+    for (int i = 0; i < 3; i++) {
+        rig_open(&r);
+        assert_true(writable(&r));
+        rig_expect_file(&r, "small", 2, SMALL);
+        unsigned lost = 0;
+        for (unsigned b = 0; b < BIG / RIG_BLOCK; b++) {
+            if (is_lost(&r, "big", b * RIG_BLOCK, RIG_BLOCK))
+                lost++;
+            else
+                expect_range(&r, "big", 1, BIG, b * RIG_BLOCK, RIG_BLOCK);
+        }
+        assert_true(lost >= 1 && lost <= 2); /* a block of the ring covers parts of two */
+        if (i == 0)
+            assert_true(rig_event(&r, "data_lost", "\"path\":\"/big\"") && rig_event(&r, "ring_lost", "txgs"));
+        else
+            assert_false(rig_event(&r, "ring_lost", "txgs") || rig_event(&r, "data_lost", "path"));
+        if (i == 1)
+            rig_do(&r, "seal");
+        rig_close(&r);
+    }
+    rig_stop(&r);
+}
+
+static void lost_data_is_counted_once(void **state)
+{
+    (void)state;
+    struct rig r;
+    lose_two_blocks(&r);
+    rig_open(&r);
+    uint64_t lost = rig_stat(&r, "lost_blocks");
+    assert_true(lost >= 1 && lost <= 2);
+    for (int i = 0; i < 5; i++)
+        for (unsigned b = 0; b < BIG / RIG_BLOCK; b++)
+            is_lost(&r, "big", b * RIG_BLOCK, RIG_BLOCK);
+    assert_int_equal(rig_stat(&r, "lost_blocks"), lost);
+    rig_stop(&r);
+}
+
+static void lost_data_can_be_written_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    lose_two_blocks(&r);
+    rig_open(&r);
+    uint64_t ino = rig_find(&r, RIG_ROOT, "big");
+    uint8_t *p = malloc(BIG);
+    rig_fill(7, p, BIG);
+    rig_write(&r, ino, 0, p, BIG);
+    rig_expect(&r, ino, 0, p, BIG);
+    rig_do(&r, "seal");
+    rig_reopen(&r);
+    rig_expect_file(&r, "big", 7, BIG);
+    free(p);
+    rig_stop(&r);
+}
+
+/* Without the index as well: the records of the damaged txg are whole. */
+static void records_of_a_damaged_txg_are_used(void **state)
+{
+    (void)state;
+    struct rig r;
+    lose_two_blocks(&r);
+    drop(&r, "index.db");
+    rig_open(&r);
+    assert_true(writable(&r));
+    rig_expect_file(&r, "small", 2, SMALL);
+    expect_range(&r, "big", 1, BIG, 20 * RIG_BLOCK, 20 * RIG_BLOCK);
+    assert_true(is_lost(&r, "big", 0, BIG));
+    assert_true(rig_event(&r, "data_lost", "\"path\":\"/big\""));
+    rig_stop(&r);
+}
+
+static void reading_only_names_the_loss_and_writes_nothing(void **state)
+{
+    (void)state;
+    struct rig r;
+    lose_two_blocks(&r);
+    r.opt.read_only = true;
+    rig_open(&r);
+    rig_expect_file(&r, "small", 2, SMALL);
+    assert_true(is_lost(&r, "big", 0, BIG));
+    assert_true(rig_event(&r, "data_lost", "\"path\":\"/big\""));
+    rig_close(&r);
+    r.opt.read_only = false;
+    rig_open(&r);
+    assert_true(rig_event(&r, "data_lost", "\"path\":\"/big\""));
+    rig_stop(&r);
+}
+
+/* The commit that named a sealed container is lost, and the ring has given its data up. */
+static void a_container_whose_commit_is_lost_is_taken_back(void **state)
+{
+    (void)state;
+    struct rig r;
+    start_raw(&r);
+    uint64_t txg = synced_file(&r, "big", 1, BIG);
+    rig_do(&r, "seal");
+    uint64_t named = last_txg(&r);
+    synced_file(&r, "small", 2, SMALL);
+    rig_close(&r);
+    lose(&r, txg, 0, 0);
+    for (uint64_t n = txg + 1; n <= named; n++)
+        lose(&r, n, 0, 0);
+    drop(&r, "index.db");
+    r.opt.accept_loss = true;
+    rig_open(&r);
+    rig_expect_file(&r, "small", 2, SMALL);
+    rig_stop(&r);
+}
+
+/* ---- what is lost is metadata ---- */
+
+/* Three files, a txg each; all of the second's is lost, and the index. */
+static void lose_a_txg(struct rig *r)
+{
+    start_raw(r);
+    synced_file(r, "one", 1, SMALL);
+    uint64_t txg = synced_file(r, "two", 2, SMALL);
+    synced_file(r, "three", 3, SMALL);
+    rig_close(r);
+    lose(r, txg, 0, 0);
+    drop(r, "index.db");
+}
+
+static void lost_records_are_told_and_open_for_reading_only(void **state)
+{
+    (void)state;
+    struct rig r;
+    lose_a_txg(&r);
+    for (int i = 0; i < 3; i++) {
+        rig_open(&r);
+        assert_false(writable(&r));
+        assert_true(rig_event(&r, "metadata_lost", "from_txg"));
+        assert_true(rig_event(&r, "read_only", "holofsck -y"));
+        rig_expect_file(&r, "one", 1, SMALL);
+        rig_expect_file(&r, "three", 3, SMALL);
+        assert_int_equal(rig_find(&r, RIG_ROOT, "two"), 0);
+        rig_close(&r);
+    }
+    rig_stop(&r);
+}
+
+static void an_accepted_loss_is_written_down_and_the_store_goes_on(void **state)
+{
+    (void)state;
+    struct rig r;
+    lose_a_txg(&r);
+    r.opt.accept_loss = true;
+    rig_open(&r);
+    assert_true(writable(&r));
+    assert_true(rig_event(&r, "loss_accepted", "metadata"));
+    rig_close(&r);
+    r.opt.accept_loss = false;
+    for (int i = 0; i < 2; i++) {
+        rig_open(&r);
+        assert_true(writable(&r));
+        assert_false(rig_event(&r, "metadata_lost", "txg"));
+        rig_expect_file(&r, "one", 1, SMALL);
+        rig_expect_file(&r, "three", 3, SMALL);
+        rig_close(&r);
+    }
+    drop(&r, "index.db"); /* not even then: a dump was taken, or the log goes on behind it */
+    rig_open(&r);
+    rig_expect_file(&r, "one", 1, SMALL);
+    rig_expect_file(&r, "three", 3, SMALL);
+    rig_stop(&r);
+}
+
+/* A file grows in three txgs, and the second is lost: its bytes are no hole. */
+static void what_lost_records_have_written_is_no_hole(void **state)
+{
+    (void)state;
+    struct rig r;
+    start_raw(&r);
+    uint64_t ino = rig_create(&r, "log"), txg = 0;
+    uint8_t *p = malloc(3 * BIG);
+    rig_fill(9, p, 3 * BIG);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_write(&r, ino, i * BIG, p + i * BIG, BIG);
+        rig_do(&r, "sync");
+        txg = i == 1 ? last_txg(&r) : txg;
+    }
+    rig_close(&r);
+    lose(&r, txg, 0, 0);
+    drop(&r, "index.db");
+    for (int accept = 0; accept < 2; accept++) {
+        r.opt.accept_loss = accept;
+        rig_open(&r);
+        expect_range(&r, "log", 9, 3 * BIG, 0, BIG);
+        expect_range(&r, "log", 9, 3 * BIG, 2 * BIG, BIG);
+        for (unsigned b = 0; b < BIG / RIG_BLOCK; b++)
+            assert_true(is_lost(&r, "log", BIG + b * RIG_BLOCK, RIG_BLOCK));
+        assert_true(rig_event(&r, "data_lost", "\"path\":\"/log\""));
+        rig_close(&r);
+    }
+    free(p);
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lost_head_data_is_an_io_error_where_it_was_and_nowhere_else),
+        cmocka_unit_test(lost_data_is_counted_once),
+        cmocka_unit_test(lost_data_can_be_written_again),
+        cmocka_unit_test(records_of_a_damaged_txg_are_used),
+        cmocka_unit_test(reading_only_names_the_loss_and_writes_nothing),
+        cmocka_unit_test(a_container_whose_commit_is_lost_is_taken_back),
+        cmocka_unit_test(lost_records_are_told_and_open_for_reading_only),
+        cmocka_unit_test(an_accepted_loss_is_written_down_and_the_store_goes_on),
+        cmocka_unit_test(what_lost_records_have_written_is_no_hole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
