@@ -94,7 +94,7 @@ static int closing_record(struct holofs *fs, struct txg *t, struct head **named)
     struct head **link = &fs->sealing, *list = NULL, **last = &list;
     while (*link) {
         struct head *h = *link;
-        if (h->state != HEAD_SEALED) {
+        if (h->state != HEAD_SEALED || h->open_txg > t->number) { /* opened, filled and sealed since this txg was closed */
             link = &h->next;
             continue;
         }
@@ -260,7 +260,7 @@ static int note_committed(struct holofs *fs, const struct ring_txg *t, const str
         named = h->next;
         struct container *c = ctab_find(fs, h->id);
         if (c)
-            c->sealed_txg = t->txg;
+            c->sealed_txg = h->used_txg > t->txg ? h->used_txg : t->txg; /* records that refer to it may be in a later txg than this one */
         if (h->cls == CLASS_META_LOG)
             fs->previous_meta = h->id;
         head_unref(fs, h);

@@ -123,7 +123,7 @@ static int open_head(struct holofs *fs, unsigned r)
     struct rec rec;
     rec_begin(&rec, space, sizeof(space), REC_CONTAINER, clock_real_ns());
     rec_container(&rec, &info);
-    e = log_append(fs, space, rec_end(&rec), NULL, 0, NULL, NULL);
+    e = log_append(fs, space, rec_end(&rec), NULL, 0, &h->open_txg, NULL);
     if (!e)
         e = ctab_set(fs, &info, 0, h);
     if (e) {
@@ -202,10 +202,11 @@ unlock:
     return e;
 }
 
-void head_done(struct holofs *fs, const struct slot *s, uint64_t seq)
+void head_done(struct holofs *fs, const struct slot *s, uint64_t seq, uint64_t txg)
 {
     mutex_lock(&fs->head_lock);
     s->head->pieces[s->piece].seq = seq;
+    s->head->used_txg = txg > s->head->used_txg ? txg : s->head->used_txg;
     if (--s->head->writers == 0 && s->head->state == HEAD_SEALING)
         pthread_cond_broadcast(&fs->head_cond);
     mutex_unlock(&fs->head_lock);

@@ -32,6 +32,8 @@ struct head {
     uint64_t *sums;    /* of data blocks */
     uint8_t *summed;   /* which of them are valid */
     uint64_t first_lsn; /* UINT64_MAX: nothing of it is in the ring */
+    uint64_t open_txg; /* has the record that it is open: no earlier one may name it as sealed */
+    uint64_t used_txg; /* the last one with a record that refers to it */
     uint64_t first_txg, last_txg; /* metadata */
     uint32_t used;     /* blocks, once sealed */
     uint8_t *known;    /* damage in the ring took some of it: a bit for each 8 bytes that are there; NULL: all are (salvage.h) */
@@ -49,10 +51,10 @@ struct slot {
  * Reserve room for a piece (p->stored bytes, at most CHUNK_SIZE); runs start on a block. Takes HEAD and LOG.
  * May wait for the sealer, which waits for the slots of its head: who holds slots must not wait and gets
  * -EAGAIN instead. -ENOSPC if the backing filesystem has no room for another container.
- * head_done must follow, with the sequence number of the record that refers to it (0: none does).
+ * head_done must follow, with sequence number and txg of the record that refers to it (0: none does).
  */
 int head_reserve(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, struct slot *out);
-void head_done(struct holofs *fs, const struct slot *s, uint64_t seq);
+void head_done(struct holofs *fs, const struct slot *s, uint64_t seq, uint64_t txg);
 
 /* Checksum the blocks that the piece in this slot fills alone. Returns the extent's tag. */
 uint32_t head_sum_piece(struct holofs *fs, const struct slot *s, uint32_t len, unsigned codec);

@@ -3,7 +3,7 @@
  * reclaim.c: delete containers: dead record durable first, then the file.
  *
  * A data container without live bytes in the applied state can only be dead: extents that refer to it were all
- * logged before it was sealed, and those txgs are applied.
+ * logged before it was sealed, and those txgs are applied (sealed_txg is the last of them).
  */
 #include <stdio.h>
 #include <stdlib.h>

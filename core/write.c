@@ -106,12 +106,11 @@ static bool must_kill(struct holofs *fs, struct inode *i, bool kill_priv)
 }
 
 /* Log the extents and put them into the windows (lock held). */
-static int enter(struct holofs *fs, struct inode *i, const struct prepared *p, uint64_t *seq)
+static int enter(struct holofs *fs, struct inode *i, const struct prepared *p, uint64_t *seq, uint64_t *txg)
 {
     uint8_t space[1024];
     struct iwin *w[PIECES_MAX];
     struct rec r;
-    uint64_t txg;
     int64_t now = clock_real_ns();
     bool set_times = !fs->times_from_above;
     if (i->gone)
@@ -129,7 +128,7 @@ static int enter(struct holofs *fs, struct inode *i, const struct prepared *p, u
         rec_extent(&r, i->ino, &p->e[k]);
     if (set_times)
         rec_times(&r, i->ino, now, now);
-    int e = log_append(fs, space, rec_end(&r), p->e, p->n, &txg, seq);
+    int e = log_append(fs, space, rec_end(&r), p->e, p->n, txg, seq);
     if (e) {
         restamp_windows(i, i->dirty_txg);
         return e;
@@ -137,7 +136,7 @@ static int enter(struct holofs *fs, struct inode *i, const struct prepared *p, u
     for (size_t k = 0; k < p->n && !e; k++) {
         int64_t delta;
         e = window_insert(&w[k]->w, &p->e[k], &delta, NULL, NULL);
-        w[k]->dirty_txg = txg;
+        w[k]->dirty_txg = *txg;
         i->img.stored += (uint64_t)delta;
         uint64_t end = p->e[k].off + p->e[k].len;
         i->img.size = end > i->img.size ? end : i->img.size;
@@ -145,7 +144,7 @@ static int enter(struct holofs *fs, struct inode *i, const struct prepared *p, u
     if (set_times)
         i->img.mtime = i->img.ctime = now;
     i->stale |= i->told;
-    inode_dirty(i, txg);
+    inode_dirty(i, *txg);
     if (e)
         fs_fail(fs, e, "write");
     return e;
@@ -155,7 +154,7 @@ static int enter(struct holofs *fs, struct inode *i, const struct prepared *p, u
 static int write_some(struct holofs *fs, struct inode *i, uint64_t off, const uint8_t *p, size_t len, bool kill_priv, size_t *done)
 {
     struct prepared prep = { .n = 0 };
-    uint64_t seq = 0;
+    uint64_t seq = 0, txg = 0;
     int e = log_throttle(fs);
     mutex_lock(&i->lock);
     prep.size = i->img.size;
@@ -165,12 +164,12 @@ static int write_some(struct holofs *fs, struct inode *i, uint64_t off, const ui
     bool kill = false;
     if (!e) {
         mutex_lock(&i->lock);
-        e = enter(fs, i, &prep, &seq);
+        e = enter(fs, i, &prep, &seq, &txg);
         kill = !e && must_kill(fs, i, kill_priv);
         mutex_unlock(&i->lock);
     }
     for (size_t k = 0; k < prep.n; k++)
-        head_done(fs, &prep.slot[k], seq);
+        head_done(fs, &prep.slot[k], seq, txg);
     if (kill) {
         struct holofs_attr a;
         struct holofs_setattr s = { .set = kill_priv ? HOLOFS_SET_KILL_PRIV : HOLOFS_SET_KILL_CAP };

@@ -190,12 +190,60 @@ static void space_returns_when_files_go(void **state)
     rig_stop(&r);
 }
 
+struct syncer {
+    struct rig *r;
+    atomic_bool stop;
+};
+
+static void *sync_all_the_time(void *arg)
+{
+    struct syncer *s = arg;
+    while (!s->stop)
+        holofs_fsync(s->r->fs, 0);
+    return NULL;
+}
+
+/*
+ * A container may be opened, filled and sealed while a commit is under way: the record that names it must not stand before the one
+ * that opens it. Small containers and many commits, several times, since it takes a race.
+ */
+static void containers_that_fill_up_during_a_commit_are_there_after_a_remount(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 12, BLOCKS = 512 };
+    static const struct holofs_geometry g = { .k = 16, .r = 1, .meta_r = 1, .nmax = 64, .ring_blocks = 512, .reserve_bytes = 65536,
+                                              .spare_bytes = 65536 };
+    struct rig r;
+    uint8_t *p = malloc(BLOCKS * RIG_BLOCK);
+    rig_init(&r);
+    r.opt.compress = HOLOFS_COMPRESS_OFF;
+    rig_format(&r, &g);
+    rig_open(&r);
+    uint64_t ino = rig_create(&r, "file");
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        struct syncer s = { .r = &r };
+        pthread_t t;
+        rig_fill(round, p, BLOCKS * RIG_BLOCK);
+        assert_int_equal(pthread_create(&t, NULL, sync_all_the_time, &s), 0);
+        for (size_t i = 0; i < BLOCKS; i++)
+            rig_write(&r, ino, i * RIG_BLOCK, p + i * RIG_BLOCK, RIG_BLOCK);
+        s.stop = true;
+        pthread_join(t, NULL);
+        rig_reopen(&r);
+        ino = rig_find(&r, RIG_ROOT, "file");
+        rig_expect(&r, ino, 0, p, BLOCKS * RIG_BLOCK);
+    }
+    free(p);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(write_of_many_pieces_by_many_threads_never_deadlocks),
         cmocka_unit_test(readers_see_whole_versions_while_containers_are_sealed_and_deleted),
         cmocka_unit_test(space_returns_when_files_go),
+        cmocka_unit_test(containers_that_fill_up_during_a_commit_are_there_after_a_remount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
