@@ -6,6 +6,9 @@
  * for (then they are durable); data in open heads goes into the ring; a last record names every container
  * sealed since the last commit and the counters; append; then the records flow into the metadata head and to
  * the index.
+ *
+ * A closed txg that the disk refuses stays as it is in fs->pending and is what the next commit begins with. Whoever waits for
+ * it gets the error; who did not ask loses nothing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +28,16 @@ struct gather {
     uint64_t bytes;
 };
 
+/* A closed txg on its way into the ring; once framed its bytes do not change, however often it is written. */
+struct pending_txg {
+    struct txg t;
+    uint32_t flags;
+    struct gather g;
+    struct head *named;
+    struct ring_txg r;
+    bool framed;
+};
+
 static void gather_fini(struct holofs *fs, struct gather *g)
 {
     for (uint32_t i = 0; i < g->n; i++)
@@ -34,7 +47,7 @@ static void gather_fini(struct holofs *fs, struct gather *g)
     *g = (struct gather){ 0 };
 }
 
-/* 1: the segment's bytes are in a head that is open and now held; 0: they are in a sealed container. */
+/* 1: the segment's bytes are in a head that is not sealed and now held; 0: they are in a sealed container. */
 static int hold_segment(struct holofs *fs, const struct ring_segment *s, struct head **out)
 {
     for (;;) {
@@ -43,7 +56,7 @@ static int hold_segment(struct holofs *fs, const struct ring_segment *s, struct 
         mutex_lock(&fs->ctab_lock);
         struct container *c = s->container < fs->ctab_cap ? fs->ctab[s->container] : NULL;
         struct head *h = c ? c->head : NULL;
-        if (h && h->state == HEAD_OPEN) {
+        if (h && (h->state == HEAD_OPEN || (h->state == HEAD_SEALING && trouble_now(fs, TROUBLE_SEAL)))) {
             h->refs++;
             *out = h;
         } else {
@@ -64,7 +77,7 @@ static int hold_segment(struct holofs *fs, const struct ring_segment *s, struct 
 
 static int gather_data(struct holofs *fs, const struct txg *t, struct gather *g)
 {
-    *g = (struct gather){ 0 };
+    gather_fini(fs, g);
     if (t->n_seg == 0)
         return 0;
     g->data = malloc(t->n_seg * sizeof(*g->data));
@@ -85,13 +98,14 @@ static int gather_data(struct holofs *fs, const struct txg *t, struct gather *g)
     return 0;
 }
 
-/* The record that closes a txg: containers that became durable, and the counters (COMMIT held). */
-static int closing_record(struct holofs *fs, struct txg *t, struct head **named)
+/* Append the heads that are sealed and not named yet to a list; those opened before this txg was closed (COMMIT held). */
+static void take_sealed(struct holofs *fs, const struct txg *t, struct head **named)
 {
-    size_t n = 0;
-    struct counters c;
+    struct head **last = named;
+    while (*last)
+        last = &(*last)->next;
     mutex_lock(&fs->head_lock);
-    struct head **link = &fs->sealing, *list = NULL, **last = &list;
+    struct head **link = &fs->sealing;
     while (*link) {
         struct head *h = *link;
         if (h->state != HEAD_SEALED || h->open_txg > t->number) { /* opened, filled and sealed since this txg was closed */
@@ -102,12 +116,21 @@ static int closing_record(struct holofs *fs, struct txg *t, struct head **named)
         h->next = NULL;
         *last = h;
         last = &h->next;
-        n++;
     }
     fs->sealing_last = link;
+    mutex_unlock(&fs->head_lock);
+}
+
+/* The record that closes a txg: containers that became durable, and the counters (COMMIT held). */
+static int closing_record(struct holofs *fs, struct txg *t, struct head *list)
+{
+    size_t n = 0;
+    struct counters c;
+    for (struct head *h = list; h; h = h->next)
+        n++;
+    mutex_lock(&fs->head_lock);
     c.next_container = fs->next_container;
     mutex_unlock(&fs->head_lock);
-    *named = list;
     size_t cap = 256 + n * 64;
     uint8_t *space = malloc(cap);
     if (!space)
@@ -179,10 +202,11 @@ static int push_out(struct holofs *fs, uint64_t lsn)
 static int wait_sealing(struct holofs *fs)
 {
     mutex_lock(&fs->head_lock);
-    while (fs->n_sealing && !fs->failed)
+    while (fs->n_sealing && !trouble_now(fs, TROUBLE_SEAL))
         mutex_wait(&fs->head_lock, &fs->head_cond);
+    int e = fs->n_sealing ? trouble_now(fs, TROUBLE_SEAL) : fs->failed;
     mutex_unlock(&fs->head_lock);
-    return fs->failed;
+    return e;
 }
 
 /* Blocks kept free so that a commit of records alone always fits: it is what frees the others. */
@@ -275,34 +299,93 @@ static struct ring_txg describe(struct holofs *fs, const struct txg *t, uint32_t
                               .base_txg = fs->base_txg, .base_chain = fs->base_chain };
 }
 
-/* Make a closed txg durable and hand its records on (COMMIT held). t->records is consumed. */
-static int commit_closed(struct holofs *fs, struct txg *t, uint32_t flags)
+/* What a closed txg consists of: data that is not in a container yet, and a last record (COMMIT held). */
+static int frame(struct holofs *fs, struct pending_txg *p)
 {
-    struct gather g;
-    struct head *named = NULL;
-    int e = gather_data(fs, t, &g);
+    int e = gather_data(fs, &p->t, &p->g);
     if (!e)
-        e = fit_data(fs, t, &g);
+        e = fit_data(fs, &p->t, &p->g);
+    if (e)
+        return e;
+    take_sealed(fs, &p->t, &p->named);
+    e = closing_record(fs, &p->t, p->named);
+    p->r = describe(fs, &p->t, p->flags);
+    p->framed = !e;
+    return e;
+}
+
+/* A txg is in the ring: hand its records on (COMMIT held). What fails here cannot be tried again. */
+static int hand_on(struct holofs *fs, struct pending_txg *p)
+{
+    fs->epoch_begun = true;
+    fs->chain = p->r.chain;
+    COUNT(fs, commits, 1);
+    COUNT(fs, commit_bytes, p->r.blocks * BLOCK_SIZE);
+    struct head *named = p->named;
+    p->named = NULL;
+    int e = note_committed(fs, &p->r, &p->g, named);
     if (!e)
-        e = closing_record(fs, t, &named);
-    if (!e)
-        e = fit_records(fs, t, &g);
-    struct ring_txg r = describe(fs, t, flags);
-    if (!e)
-        e = ring_append(fs->ring, &r, g.data, g.n, t->records.p, t->records.len);
-    if (!e) {
-        fs->epoch_begun = true;
-        fs->chain = r.chain;
-        COUNT(fs, commits, 1);
-        COUNT(fs, commit_bytes, r.blocks * BLOCK_SIZE);
-        e = note_committed(fs, &r, &g, named);
-        if (!e)
-            e = metalog_append(fs, &r, t->records.p, t->records.len);
-        fs->committed_txg = t->number;
-        if (!e)
-            e = indexer_enqueue(fs, &r, &t->records, t->n_records);
+        e = metalog_append(fs, &p->r, p->t.records.p, p->t.records.len);
+    fs->committed_txg = p->t.number;
+    return e ? e : indexer_enqueue(fs, &p->r, &p->t.records, p->t.n_records);
+}
+
+static void pending_destroy(struct holofs *fs, struct pending_txg *p)
+{
+    while (p->named) {
+        struct head *h = p->named;
+        p->named = h->next;
+        head_unref(fs, h);
     }
-    gather_fini(fs, &g);
+    gather_fini(fs, &p->g);
+    buf_fini(&p->t.records);
+    free(p->t.seg);
+    free(p);
+}
+
+void commit_fini(struct holofs *fs)
+{
+    if (fs->pending)
+        pending_destroy(fs, fs->pending);
+    fs->pending = NULL;
+}
+
+/* A new file for every copy of the ring that failed (COMMIT held). */
+static void restore_copies(struct holofs *fs)
+{
+    mutex_lock(&fs->mirror_lock);
+    for (int c = 0; c < RING_COPIES; c++) {
+        if (!(ring_failed_copies(fs->ring) & 1u << c) || ring_restore(fs->ring, fs->backing, c))
+            continue;
+        COUNT(fs, ring_copies_restored, 1);
+        event_add(fs, "ring_copy_restored", "s:i", "copy", c);
+    }
+    mutex_unlock(&fs->mirror_lock);
+}
+
+/* Write the pending txg, which stays if that fails (COMMIT held). */
+static int commit_pending(struct holofs *fs)
+{
+    struct pending_txg *p = fs->pending;
+    uint64_t t0 = clock_mono_ns();
+    int e = p->framed ? 0 : frame(fs, p);
+    if (!e)
+        e = fit_records(fs, &p->t, &p->g);
+    if (!e && ring_failed_copies(fs->ring) == (1u << RING_COPIES) - 1)
+        restore_copies(fs);
+    if (!e)
+        e = ring_append(fs->ring, &p->r, p->g.data, p->g.n, p->t.records.p, p->t.records.len);
+    if (e) {
+        trouble_begin(fs, TROUBLE_COMMIT, e);
+        return e;
+    }
+    trouble_end(fs, TROUBLE_COMMIT);
+    fs->pending = NULL;
+    e = hand_on(fs, p);
+    if (e)
+        fs_fail(fs, e, "commit");
+    pending_destroy(fs, p);
+    hist_add(&fs->count.commit_ns, clock_mono_ns() - t0);
     return e;
 }
 
@@ -339,21 +422,23 @@ static bool sealed_waiting(struct holofs *fs)
 
 static int commit_locked(struct holofs *fs, uint32_t flags)
 {
-    struct txg t;
     int e = log_writable(fs);
+    if (!e && fs->pending)
+        e = commit_pending(fs);
     if (e)
         return e;
-    if (!close_txg(fs, &t, flags != 0 || sealed_waiting(fs)))
+    struct pending_txg *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    if (!close_txg(fs, &p->t, flags != 0 || sealed_waiting(fs))) {
+        free(p);
         return 0;
-    uint64_t t0 = clock_mono_ns();
-    e = commit_closed(fs, &t, flags);
+    }
+    p->flags = flags;
+    fs->pending = p;
+    e = commit_pending(fs);
     if (!e)
         e = housekeep_ring(fs);
-    if (e)
-        fs_fail(fs, e, "commit");
-    hist_add(&fs->count.commit_ns, clock_mono_ns() - t0);
-    buf_fini(&t.records);
-    free(t.seg);
     return e;
 }
 
@@ -364,7 +449,7 @@ int commit_txg(struct holofs *fs, uint64_t want)
     mutex_lock(&fs->commit_lock);
     int e = fs->committed_txg >= want ? 0 : commit_locked(fs, 0);
     mutex_unlock(&fs->commit_lock);
-    return e;
+    return fs->committed_txg >= want ? 0 : e;
 }
 
 int commit_all(struct holofs *fs, uint32_t flags)
@@ -408,30 +493,53 @@ static bool open_txg_is_due(struct holofs *fs)
 void *committer_main(void *arg)
 {
     struct holofs *fs = arg;
+    uint64_t tried = 0;
     while (!fs->stopping) {
         doze(fs, 250000000u);
-        if (fs->failed)
+        if (fs->failed || (fs->trouble[TROUBLE_COMMIT] && clock_mono_ns() - tried < TROUBLE_RETRY_NS))
             continue;
-        if (open_txg_is_due(fs) || sealed_waiting(fs))
+        if (fs->trouble[TROUBLE_COMMIT] || open_txg_is_due(fs) || sealed_waiting(fs)) {
+            tried = clock_mono_ns();
             commit_all(fs, 0);
+        }
     }
     return NULL;
+}
+
+enum { RESTORE_WAIT_MAX_S = 64 };
+
+/* Copies that failed get new files: at once, and if that fails, ever more seldom. */
+static void look_after_copies(struct holofs *fs, uint64_t *next_ns, unsigned *wait_s)
+{
+    if (!ring_failed_copies(fs->ring)) {
+        *wait_s = 0;
+        return;
+    }
+    if (*wait_s == 0)
+        event_add(fs, "ring_copy_failed", "s:i", "copies", (int)ring_failed_copies(fs->ring));
+    if (*wait_s && clock_mono_ns() < *next_ns)
+        return;
+    mutex_lock(&fs->commit_lock);
+    restore_copies(fs);
+    mutex_unlock(&fs->commit_lock);
+    *wait_s = *wait_s == 0 ? 1 : *wait_s < RESTORE_WAIT_MAX_S ? 2 * *wait_s : RESTORE_WAIT_MAX_S;
+    *next_ns = clock_mono_ns() + *wait_s * 1000000000ull;
 }
 
 void *mirror_main(void *arg)
 {
     struct holofs *fs = arg;
-    bool told = false;
+    uint64_t next_ns = 0;
+    unsigned wait_s = 0;
     while (!fs->stopping) {
         mutex_lock(&fs->wake_lock);
         if (!fs->stopping)
             mutex_timedwait(&fs->wake_lock, &fs->wake_cond, 1000000000u);
         mutex_unlock(&fs->wake_lock);
-        int64_t n = ring_mirror(fs->ring);
-        if ((n < 0 || ring_failed_copies(fs->ring)) && !told) {
-            event_add(fs, "ring_copy_failed", "s:i", "copies", (int)ring_failed_copies(fs->ring));
-            told = true;
-        }
+        mutex_lock(&fs->mirror_lock);
+        ring_mirror(fs->ring);
+        mutex_unlock(&fs->mirror_lock);
+        look_after_copies(fs, &next_ns, &wait_s);
     }
     return NULL;
 }

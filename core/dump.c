@@ -30,6 +30,7 @@ struct dumper {
     struct container_info *done;
     size_t n_done, cap_done;
     uint64_t bytes;
+    bool announced;         /* a record names its containers: they must stay */
 };
 
 static int seal_head(struct dumper *d)
@@ -249,6 +250,7 @@ static int announce(struct dumper *d)
     }
     rec_dump_complete(&r, d->state.txg, d->done[0].id, d->done[d->n_done - 1].id);
     int e = log_append(d->fs, d->space, rec_end(&r), NULL, 0, &txg, NULL);
+    d->announced = !e;
     if (!e)
         e = commit_txg(d->fs, txg);
     if (!e)
@@ -349,9 +351,9 @@ int dump_run(struct holofs *fs)
     mutex_lock(&fs->dump_lock);
     d.space = malloc(RECORD_SPACE);
     int e = d.space ? run(fs, &d) : -ENOMEM;
-    if (e)
+    if (e && !d.announced)
         abandon(&d);
-    else
+    if (!e)
         e = delete_old(fs);
     if (!e) {
         COUNT(fs, dumps, 1);

@@ -3,7 +3,7 @@
  * fs.h: the inside of libholofs: the parts, what they own, and their locks.
  *
  * Locks, in the order in which they are taken (docs/DESIGN.md, «Locking»):
- *   COMMIT < NS < INODE (several, only under NS) < CACHE < HEAD < CTAB < LOG < INDEXER < READER, SCRATCH, EVENTS, SCRUB, WAKE, BIG (leaves)
+ *   COMMIT < MIRROR < NS < INODE (several, only under NS) < CACHE < HEAD < CTAB < LOG < INDEXER < READER, SCRATCH, EVENTS, SCRUB, WAKE, BIG (leaves)
  */
 #ifndef HOLO_CORE_FS_H
 #define HOLO_CORE_FS_H
@@ -33,6 +33,7 @@ enum lock_rank {
     RANK_DUMP = 2,
     RANK_SUPER = 3,
     RANK_COMMIT = 5,
+    RANK_MIRROR = 6,
     RANK_NS = 10,
     RANK_INODE = 20 | LOCK_SAME_RANK_OK,
     RANK_CACHE = 30,
@@ -63,6 +64,7 @@ struct counters_live {
     _Atomic uint64_t commits, commit_bytes, containers_sealed, containers_deleted, dumps, scrubs, scrubbed_blocks;
     _Atomic uint64_t table_blocks_repaired, headers_repaired, ring_blocks_repaired, super_copies_repaired;
     _Atomic uint64_t container_bytes_written, parity_disagrees, containers_unreadable;
+    _Atomic uint64_t troubles, ring_copies_restored;
     struct hist commit_ns, read_ns, write_ns, seal_ns;
 };
 
@@ -157,6 +159,9 @@ struct loss {
     size_t n_adopted;
 };
 
+/* Work that must be written and cannot be at the moment; it is tried again, and nothing waits for it meanwhile (trouble.c). */
+enum trouble { TROUBLE_COMMIT, TROUBLE_SEAL, TROUBLE_INDEX, TROUBLES };
+
 enum { HEADS = ECC_R_MAX + 1, SEALING_MAX = 2, DUMPS_KEPT = 2 };
 
 struct holofs {
@@ -169,6 +174,7 @@ struct holofs {
     bool read_only;
     bool times_from_above; /* mtime and ctime of regular files come with setattr */
     _Atomic int failed; /* negative code after which nothing is written any more; 0 */
+    _Atomic int trouble[TROUBLES]; /* negative code; 0: none */
 
     struct ring *ring;
     struct meta_index *index;
@@ -194,12 +200,15 @@ struct holofs {
     _Atomic uint64_t committed_txg;
     uint64_t chain;
     bool epoch_begun, unclean, index_rebuilt;
+    _Atomic bool index_retired; /* a sync of it failed: it has no name any more, and the next mount builds another */
     _Atomic bool index_damaged; /* a read of it failed: this mount does not end clean, so that the next one verifies it */
     bool damaged_ring; /* records are lost and nobody has accepted that: reading only */
     struct loss loss;
     uint64_t base_epoch, base_txg, base_chain;
     struct ring_place *place;
     size_t n_place, cap_place;
+    struct pending_txg *pending; /* a closed txg that could not be written yet */
+    struct mutex mirror_lock;    /* journal.1, and with COMMIT the files of the ring */
 
     /* indexer: INDEXER */
     struct mutex indexer_lock;

@@ -168,10 +168,10 @@ static int head_with_room(struct holofs *fs, unsigned r, const struct piece *p, 
         }
         if (fs->n_sealing >= SEALING_MAX && !may_wait)
             return -EAGAIN;
-        while (fs->n_sealing >= SEALING_MAX && !fs->failed)
+        while (fs->n_sealing >= SEALING_MAX && !trouble_now(fs, TROUBLE_SEAL))
             mutex_wait(&fs->head_lock, &fs->head_cond);
-        if (fs->failed)
-            return fs->failed;
+        if (fs->failed || fs->n_sealing >= SEALING_MAX)
+            return trouble_now(fs, TROUBLE_SEAL);
         if (fs->heads[r])
             continue;
         int e = open_head(fs, r);
@@ -235,9 +235,11 @@ int heads_seal(struct holofs *fs, uint64_t min_bytes, bool wait)
             head_queue(fs, h);
         }
     }
-    while (wait && fs->n_sealing && !fs->failed)
+    if (wait && fs->trouble[TROUBLE_SEAL])
+        pthread_cond_broadcast(&fs->head_cond); /* the sealer need not wait for its time to try again */
+    while (wait && fs->n_sealing && !trouble_now(fs, TROUBLE_SEAL))
         mutex_wait(&fs->head_lock, &fs->head_cond);
-    int e = fs->n_sealing && wait ? fs->failed : 0;
+    int e = fs->n_sealing && wait ? trouble_now(fs, TROUBLE_SEAL) : 0;
     mutex_unlock(&fs->head_lock);
     return e;
 }
@@ -262,7 +264,7 @@ int head_wait_sealed(struct holofs *fs, uint32_t id)
         bool found = false;
         for (struct head *h = fs->sealing; h; h = h->next)
             found |= h->id == id && h->state == HEAD_SEALING;
-        if (!found || fs->failed)
+        if (!found || trouble_now(fs, TROUBLE_SEAL))
             break;
         mutex_wait(&fs->head_lock, &fs->head_cond);
     }

@@ -78,7 +78,7 @@ int heads_seal(struct holofs *fs, uint64_t min_bytes, bool wait);
 /* Seal open data heads whose ring contents begin before lsn. */
 void heads_seal_before(struct holofs *fs, uint64_t lsn);
 
-/* Wait until this container is sealed (or the store failed). */
+/* Wait until this container is sealed, or cannot be for now. Returns what the store failed with, or 0. */
 int head_wait_sealed(struct holofs *fs, uint32_t id);
 
 /* Bytes in heads that are not sealed yet. */

@@ -17,6 +17,7 @@
 
 struct holofs;
 struct ecc_engine;
+struct backing;
 
 enum holofs_compress { HOLOFS_COMPRESS_AUTO, HOLOFS_COMPRESS_OFF, HOLOFS_COMPRESS_ZSTD };
 enum holofs_atime { HOLOFS_ATIME_RELATIVE, HOLOFS_ATIME_NEVER, HOLOFS_ATIME_ALWAYS };
@@ -34,6 +35,7 @@ struct holofs_options {
     bool no_dir_atime;       /* listing a directory never sets its access time */
     bool check_all;          /* read the whole ring and index also after a clean stop */
     bool accept_loss;        /* go on writing although records are lost for ever (holofsck -y); else such a store opens for reading only */
+    struct backing *backing; /* tests: the store's directory with faults; stays the caller's. The index and the lock go around it. NULL */
 };
 
 /* The defaults that mount uses. */

@@ -30,7 +30,7 @@ int indexer_enqueue(struct holofs *fs, const struct ring_txg *t, struct buf *rec
     d->records = *records;
     *records = (struct buf){ 0 };
     mutex_lock(&fs->indexer_lock);
-    while (fs->done_bytes > QUEUE_MAX_BYTES && !fs->failed)
+    while (fs->done_bytes > QUEUE_MAX_BYTES && !trouble_now(fs, TROUBLE_INDEX))
         mutex_wait(&fs->indexer_lock, &fs->applied_cond);
     *fs->done_last = d;
     fs->done_last = &d->next;
@@ -46,7 +46,7 @@ void indexer_wait(struct holofs *fs, uint64_t txg, bool durable)
     if (durable && fs->checkpoint_txg < txg)
         fs->checkpoint_txg = txg;
     pthread_cond_signal(&fs->indexer_wake);
-    while ((durable ? fs->index_durable_txg : fs->applied_txg) < txg && !fs->failed)
+    while ((durable ? fs->index_durable_txg : fs->applied_txg) < txg && !trouble_now(fs, TROUBLE_INDEX))
         mutex_wait(&fs->indexer_lock, &fs->applied_cond);
     mutex_unlock(&fs->indexer_lock);
 }
@@ -83,6 +83,7 @@ static void free_batch(struct holofs *fs, struct txg_done *d)
 
 static int apply_batch(struct holofs *fs, struct applier *a, const struct txg_done *d, uint64_t *last)
 {
+    const struct meta_state before = fs->state;
     int e = meta_begin(fs->index);
     if (e)
         return e;
@@ -101,6 +102,7 @@ static int apply_batch(struct holofs *fs, struct applier *a, const struct txg_do
     if (e) {
         apply_reset(a);
         meta_rollback(fs->index);
+        fs->state = before;
     }
     return e;
 }
@@ -120,14 +122,67 @@ static void set_applied(struct holofs *fs, uint64_t txg)
     atomic_store_explicit(&fs->applied_txg, txg, memory_order_release);
 }
 
+/*
+ * A sync of the index failed: what it holds on the medium cannot be known any more, and syncing again would only claim it. So it gets
+ * another name, under which it serves until the end of this mount; the next one finds none and builds it from the log, which has all.
+ */
+static int retire(struct holofs *fs)
+{
+    if (!meta_sync_failed(fs->index))
+        return 0;
+    int e = meta_retire(fs->index);
+    if (!e && !fs->index_retired) {
+        fs->index_retired = true;
+        event_add(fs, "index_retired", "s:s", "why", "a sync of it failed; the next mount builds it anew");
+    }
+    return e;
+}
+
+static int checkpoint(struct holofs *fs)
+{
+    int e = meta_checkpoint(fs->index);
+    if (holo_errno(e) == ENOSPC && release_reserve(fs))
+        e = meta_checkpoint(fs->index);
+    int r = retire(fs);
+    if (fs->index_retired && !r) /* nothing depends on it any more */
+        e = 0;
+    if (!e)
+        fs->index_durable_txg = fs->applied_txg;
+    return e;
+}
+
+static int apply(struct holofs *fs, struct applier *a, const struct txg_done *batch)
+{
+    uint64_t last = 0;
+    int e = apply_batch(fs, a, batch, &last);
+    if (holo_errno(e) == ENOSPC && release_reserve(fs))
+        e = apply_batch(fs, a, batch, &last);
+    if (!e)
+        set_applied(fs, last);
+    return e;
+}
+
+/* What was not right cannot become so by trying again. */
+static void tell(struct holofs *fs, int e)
+{
+    if (!e)
+        trouble_end(fs, TROUBLE_INDEX);
+    else if (e == -HOLO_ESUM || e == -HOLO_ECORRUPT)
+        fs_fail(fs, e, "index");
+    else
+        trouble_begin(fs, TROUBLE_INDEX, e);
+}
+
 void *indexer_main(void *arg)
 {
     struct holofs *fs = arg;
     struct applier *a = applier_create(fs);
+    struct txg_done *batch = NULL;
     uint64_t checkpoint_ns = clock_mono_ns();
     mutex_lock(&fs->indexer_lock);
     while (a) {
-        struct txg_done *batch = take_batch(fs);
+        if (!batch)
+            batch = take_batch(fs);
         if (!batch && fs->indexer_stop)
             break;
         if (!batch && !checkpoint_due(fs, checkpoint_ns)) {
@@ -136,28 +191,25 @@ void *indexer_main(void *arg)
                 continue;
         }
         mutex_unlock(&fs->indexer_lock);
-        uint64_t last = 0;
-        int e = batch ? apply_batch(fs, a, batch, &last) : 0;
-        if (batch && e == -ENOSPC && release_reserve(fs))
-            e = apply_batch(fs, a, batch, &last);
-        if (!e && batch)
-            set_applied(fs, last);
+        int e = fs->failed ? fs->failed : batch ? apply(fs, a, batch) : 0;
+        bool applied = !e;
         if (!e && checkpoint_due(fs, checkpoint_ns)) {
-            e = meta_checkpoint(fs->index);
-            if (e == -ENOSPC && release_reserve(fs))
-                e = meta_checkpoint(fs->index);
+            e = checkpoint(fs);
             checkpoint_ns = clock_mono_ns();
-            if (!e)
-                fs->index_durable_txg = fs->applied_txg;
         }
-        if (e)
-            fs_fail(fs, e, "index");
+        tell(fs, e);
         mutex_lock(&fs->indexer_lock);
-        free_batch(fs, batch);
+        if (applied || fs->failed) {
+            free_batch(fs, batch);
+            batch = NULL;
+        }
         pthread_cond_broadcast(&fs->applied_cond);
         if (e && fs->indexer_stop)
             break;
+        if (e)
+            mutex_timedwait(&fs->indexer_lock, &fs->indexer_wake, TROUBLE_RETRY_NS);
     }
+    free_batch(fs, batch);
     mutex_unlock(&fs->indexer_lock);
     applier_destroy(a);
     return NULL;

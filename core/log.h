@@ -55,9 +55,23 @@ void commit_advance_tail(struct holofs *fs);
 /* Stop writing for good: the first reason stays, and is told. */
 void fs_fail(struct holofs *fs, int error, const char *what);
 
+/* ---- what cannot be written now and is tried again (trouble.c) ---- */
+enum { TROUBLE_RETRY_NS = 1000000000 };
+/* Told once, until it ends. Who waits for this work wakes up by itself or is woken by the caller. */
+void trouble_begin(struct holofs *fs, enum trouble t, int error);
+void trouble_end(struct holofs *fs, enum trouble t);
+const char *trouble_name(enum trouble t);
+/* Would waiting for this work be in vain? What the store failed with, or the trouble, or 0. */
+static inline int trouble_now(struct holofs *fs, enum trouble t)
+{
+    int failed = fs->failed;
+    return failed ? failed : fs->trouble[t];
+}
+
 /* Threads: commit an open txg after commit_seconds; keep the mirror. */
 void *committer_main(void *fs);
 void *mirror_main(void *fs);
+void commit_fini(struct holofs *fs);
 void commit_wake(struct holofs *fs);
 
 /* ---- the index follows (indexer.c) ---- */

@@ -15,7 +15,7 @@ int metalog_seal(struct holofs *fs)
     if (!h || h->fill == 0)
         return 0;
     mutex_lock(&fs->head_lock);
-    while (fs->n_sealing >= SEALING_MAX && !fs->failed)
+    while (fs->n_sealing >= SEALING_MAX && !trouble_now(fs, TROUBLE_SEAL)) /* more of them take ring space, which is bounded */
         mutex_wait(&fs->head_lock, &fs->head_cond);
     h->id = fs->next_container++;
     head_queue(fs, h);

@@ -129,6 +129,7 @@ static void init_locks(struct holofs *fs)
     mutex_init(&fs->super_lock, RANK_SUPER);
     mutex_init(&fs->scrub.lock, RANK_SCRUB);
     mutex_init(&fs->wake_lock, RANK_WAKE);
+    mutex_init(&fs->mirror_lock, RANK_MIRROR);
     cond_init(&fs->indexer_wake);
     cond_init(&fs->applied_cond);
     cond_init(&fs->head_cond);
@@ -236,6 +237,7 @@ void fs_release(struct holofs *fs)
     }
     if (fs->metalog)
         head_unref(fs, fs->metalog);
+    commit_fini(fs);
     ctab_fini(fs);
     cache_fini(fs);
     scratch_fini(fs);
@@ -251,7 +253,7 @@ void fs_release(struct holofs *fs)
     ecc_plan_destroy(fs->plan);
     for (unsigned r = 0; r < HEADS; r++)
         ecc_code_destroy(fs->code[r]);
-    if (fs->backing)
+    if (fs->backing && !fs->opt.backing)
         fs->backing->ops->close(fs->backing);
     if (fs->lock_fd >= 0)
         close(fs->lock_fd);
@@ -267,7 +269,9 @@ void fs_release(struct holofs *fs)
 
 static int open_parts(struct holofs *fs, char *why, size_t cap)
 {
-    int e = backing_posix_open(fs->path, fs->read_only, &fs->backing);
+    int e = fs->opt.backing ? 0 : backing_posix_open(fs->path, fs->read_only, &fs->backing);
+    if (fs->opt.backing)
+        fs->backing = fs->opt.backing;
     if (e) {
         explain(why, cap, fs->path, e);
         return e;
@@ -424,14 +428,13 @@ static int seal_for_rest(struct holofs *fs)
 
 static int finish(struct holofs *fs)
 {
-    int e = seal_for_rest(fs);
-    if (!e)
-        e = commit_all(fs, RING_CLEAN);
+    seal_for_rest(fs); /* what cannot be sealed stays in the ring */
+    int e = commit_all(fs, RING_CLEAN);
     if (!e)
         indexer_wait(fs, fs->committed_txg, true);
     stop_sealer_and_indexer(fs);
     if (!e)
-        e = fs->failed;
+        e = trouble_now(fs, TROUBLE_INDEX);
     if (!e) {
         mutex_lock(&fs->commit_lock);
         commit_advance_tail(fs);

@@ -57,6 +57,8 @@ int containers_delete(struct holofs *fs, const uint32_t *ids, size_t n)
     if (e)
         return e;
     indexer_wait(fs, txg, false);
+    if (!is_applied(fs, txg))
+        return trouble_now(fs, TROUBLE_INDEX);
     for (size_t i = 0; i < n; i++) {
         ctab_remove(fs, ids[i]);
         unlink_file(fs, ids[i]);

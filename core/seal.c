@@ -166,17 +166,19 @@ bool release_reserve(struct holofs *fs)
     return e == 0;
 }
 
-/* Four attempts; the reserve is given up for the first that finds the disk full. */
+/* Four attempts, or one when they failed before; the reserve is given up for the first that finds the disk full. */
 static int write_again(struct holofs *fs, const struct job *p)
 {
     int e = 0;
-    for (int try = 0; try < 4; try++) {
+    bool before = fs->trouble[TROUBLE_SEAL];
+    for (int try = 0; try < (before ? 1 : 4); try++) {
         e = write_file(fs, p);
-        if (e == -ENOSPC && release_reserve(fs))
+        if (holo_errno(e) == ENOSPC && release_reserve(fs))
             e = write_file(fs, p);
         if (!e)
             return 0;
-        log_err("container %08x: %s (attempt %d)", p->head->id, holo_strerror(e), try + 1);
+        if (!before)
+            log_err("container %08x: %s (attempt %d)", p->head->id, holo_strerror(e), try + 1);
     }
     return e;
 }
@@ -250,9 +252,15 @@ void *sealer_main(void *arg)
         int e = seal_write(fs, batch, n, finish);
         hist_add(&fs->count.seal_ns, (clock_mono_ns() - t0) / n);
         if (e)
-            fs_fail(fs, e, "sealing a container");
+            trouble_begin(fs, TROUBLE_SEAL, e);
+        else
+            trouble_end(fs, TROUBLE_SEAL);
         mutex_lock(&fs->head_lock);
         pthread_cond_broadcast(&fs->head_cond);
+        if (e && fs->sealer_stop)
+            break;
+        if (e)
+            mutex_timedwait(&fs->head_lock, &fs->head_cond, TROUBLE_RETRY_NS);
     }
     mutex_unlock(&fs->head_lock);
     return NULL;

@@ -171,6 +171,8 @@ static json_t *damage(struct holofs *fs)
     put(o, "parity_disagrees", c->parity_disagrees);
     put(o, "scrubbed_blocks", c->scrubbed_blocks);
     put(o, "scrubs", c->scrubs);
+    put(o, "write_troubles", c->troubles);
+    put(o, "ring_copies_restored", c->ring_copies_restored);
     put(o, "events", fs->events.total);
     return o;
 }
@@ -188,13 +190,21 @@ static json_t *memory(struct holofs *fs)
     return o;
 }
 
+static bool in_trouble(const struct holofs *fs)
+{
+    bool any = false;
+    for (int t = 0; t < TROUBLES; t++)
+        any |= fs->trouble[t] != 0;
+    return any;
+}
+
 static const char *health(const struct holofs *fs)
 {
     if (fs->failed)
         return "failed";
     if (fs->count.lost_blocks || fs->count.containers_unreadable || fs->damaged_ring)
         return "data lost";
-    if (ring_failed_copies(fs->ring) || fs->reserve_used || fs->count.parity_disagrees || fs->index_damaged || fs->count.eio_reads)
+    if (in_trouble(fs) || fs->index_retired || ring_failed_copies(fs->ring) || fs->reserve_used || fs->count.parity_disagrees || fs->index_damaged || fs->count.eio_reads)
         return "degraded";
     return "healthy";
 }
@@ -278,6 +288,13 @@ int holofs_health_text(struct holofs *fs, struct buf *out)
     int e = buf_printf(out, "%s\n", health(fs));
     if (!e && fs->failed)
         e = buf_printf(out, "nothing is written any more: %s; unmount, look at the disk, run holofsck\n", holo_strerror(fs->failed));
+    for (int t = 0; t < TROUBLES && !e && !fs->failed; t++) {
+        if (fs->trouble[t])
+            e = buf_printf(out, "%s: %s: cannot be written now and is tried again; what was synced is safe, and can be read\n",
+                           trouble_name((enum trouble)t), holo_strerror(fs->trouble[t]));
+    }
+    if (!e && fs->index_retired)
+        e = buf_printf(out, "a sync of the index failed; the next mount builds it anew\n");
     if (!e && fs->count.parity_disagrees)
         e = buf_printf(out, "%llu times a stripe's parity contradicted its data, which are as they were written; copy its files anew, "
                             "and test the memory of this machine; .holo/events names the containers\n",

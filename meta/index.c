@@ -49,8 +49,10 @@ static int index_new(const char *path, const uint8_t uuid[16], struct page_sums 
     idx->sums = sums;
     idx->immutable = mode == CONN_IMMUTABLE;
     idx->path = strdup(path);
-    if (!idx->path)
-        goto free_idx;
+    idx->old_path = malloc(strlen(path) + sizeof(".old"));
+    if (!idx->path || !idx->old_path)
+        goto free_path;
+    sprintf(idx->old_path, "%s.old", path);
     memcpy(idx->uuid, uuid, sizeof(idx->uuid));
     idx->wal_threshold = WAL_CHECKPOINT_FRAMES;
     rc = conn_open(&idx->conn, path, uuid, sums, mode);
@@ -59,8 +61,8 @@ static int index_new(const char *path, const uint8_t uuid[16], struct page_sums 
     *out = idx;
     return 0;
 free_path:
+    free(idx->old_path);
     free(idx->path);
-free_idx:
     free(idx);
 free_sums:
     sums_unref(sums);
@@ -272,6 +274,7 @@ void meta_close(struct meta_index *idx)
     meta_rollback(idx);
     conn_close(&idx->conn);
     sums_unref(idx->sums);
+    free(idx->old_path);
     free(idx->path);
     free(idx);
 }
@@ -283,7 +286,7 @@ size_t meta_sums_bytes(const struct meta_index *idx)
 
 int meta_remove(const char *path)
 {
-    static const char *const suffix[] = { "", "-journal", "-wal", "-shm", "-sum0", "-sum1" };
+    static const char *const suffix[] = { "", "-journal", "-wal", "-shm", "-sum0", "-sum1", ".old", ".old-wal", ".old-shm" };
     char name[PATH_MAX];
     for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
         if (snprintf(name, sizeof(name), "%s%s", path, suffix[i]) >= (int)sizeof(name))
@@ -292,6 +295,26 @@ int meta_remove(const char *path)
             return -errno;
     }
     return 0;
+}
+
+bool meta_sync_failed(const struct meta_index *idx)
+{
+    return idx->sync_failed;
+}
+
+int meta_retire(struct meta_index *idx)
+{
+    static const char *const suffix[] = { "", "-wal", "-shm" };
+    char from[PATH_MAX], to[PATH_MAX];
+    for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+        if (snprintf(from, sizeof(from), "%s%s", idx->path, suffix[i]) >= (int)sizeof(from) ||
+            snprintf(to, sizeof(to), "%s%s", idx->old_path, suffix[i]) >= (int)sizeof(to))
+            return -ENAMETOOLONG;
+        if (rename(from, to) && errno != ENOENT)
+            return -errno;
+    }
+    idx->retired = true;
+    return sync_dir_of(idx->path);
 }
 
 int meta_state_get(struct meta_index *idx, struct meta_state *out)
@@ -379,6 +402,7 @@ static int checkpoint(struct meta_index *idx, bool *left)
     int log = 0, done = 0;
     int rc = sqlite3_wal_checkpoint_v2(idx->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
     *left = done < log;
+    idx->sync_failed |= rc == SQLITE_IOERR_FSYNC;
     return conn_err(&idx->conn, rc);
 }
 
@@ -403,6 +427,7 @@ int meta_commit(struct meta_index *idx, const struct meta_state *state)
     if (!rc)
         rc = conn_run_id(&idx->conn, STMT_COMMIT);
     if (rc) {
+        idx->sync_failed |= sqlite3_extended_errcode(idx->conn.db) == SQLITE_IOERR_FSYNC;
         meta_rollback(idx);
         return rc;
     }
@@ -418,7 +443,8 @@ static int sync_wal(struct meta_index *idx)
     int rc = sqlite3_file_control(idx->conn.db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
     if (rc != SQLITE_OK || !wal || !wal->pMethods)
         return -EIO;
-    return wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL) == SQLITE_OK ? 0 : -EIO;
+    idx->sync_failed |= wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL) != SQLITE_OK;
+    return idx->sync_failed ? -EIO : 0;
 }
 
 int meta_checkpoint(struct meta_index *idx)

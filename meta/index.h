@@ -22,7 +22,9 @@ struct meta_index {
     struct conn conn;
     struct page_sums *sums; /* of the database's pages; a reference */
     bool immutable;         /* opened for reading a database that nobody writes */
-    char *path;
+    char *path, *old_path; /* the second once it is retired */
+    _Atomic bool retired;
+    bool sync_failed;
     uint8_t uuid[16];
     bool in_txn;
     int error;

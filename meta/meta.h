@@ -96,6 +96,13 @@ int meta_commit(struct meta_index *idx, const struct meta_state *state);
 void meta_rollback(struct meta_index *idx); /* nothing if no transaction is open */
 
 /*
+ * Has a sync of its files failed? Then no later one says anything about what they hold: meta_retire gives them another name, under which
+ * they go on serving, so that the next meta_open finds none (-ENOENT). Repeatable.
+ */
+bool meta_sync_failed(const struct meta_index *idx);
+int meta_retire(struct meta_index *idx);
+
+/*
  * Bring all committed transactions into the database file and make them durable. What an open snapshot keeps
  * out of the database file is made durable in the WAL; nothing waits for readers.
  */

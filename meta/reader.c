@@ -13,7 +13,7 @@ int meta_reader_open(struct meta_index *idx, struct meta_reader **out)
     struct meta_reader *r = calloc(1, sizeof(*r));
     if (!r)
         return -ENOMEM;
-    int rc = conn_open(&r->conn, idx->path, idx->uuid, idx->sums, idx->immutable ? CONN_IMMUTABLE : CONN_READ);
+    int rc = conn_open(&r->conn, idx->retired ? idx->old_path : idx->path, idx->uuid, idx->sums, idx->immutable ? CONN_IMMUTABLE : CONN_READ);
     if (rc)
         goto free_reader;
     rc = conn_setup(&r->conn, READER_CACHE_KIB);

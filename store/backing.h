@@ -79,13 +79,14 @@ int backing_memory_create(uint64_t total_bytes, struct backing **out);
  * Faults over another backing, which stays the caller's. Rules are checked in order for every call; the
  * first that matches acts. A rule with count 0 acts for ever, else it is used up after count hits.
  */
-enum fault_op { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_SYNC = 4, FAULT_OPEN = 8, FAULT_UNLINK = 16 };
+enum fault_op { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_SYNC = 4, FAULT_OPEN = 8, FAULT_UNLINK = 16, FAULT_CREATE = 32 /* opens for writing, mkdir */ };
 enum fault_kind {
     FAULT_ERROR,      /* return -err, do nothing */
     FAULT_FLIP,       /* flip one seeded bit in the data read or written */
     FAULT_TORN,       /* write only a seeded prefix, report success */
     FAULT_DROP,       /* write nothing, report success */
     FAULT_MISDIRECT,  /* write 4096 bytes further, report success */
+    FAULT_SHORT,      /* write only a seeded prefix and fail with -err */
     FAULT_SYNC_FORGET /* fail the sync with -err and drop what was written since the last one */
 };
 
@@ -101,6 +102,8 @@ struct fault_rule {
 int backing_fault_create(struct backing *lower, uint64_t seed, struct backing **out);
 void backing_fault_add(struct backing *fault, const struct fault_rule *rule); /* copied; strings must live on */
 void backing_fault_clear(struct backing *fault);
+/* Calls that a rule has acted on so far. */
+uint64_t backing_fault_hits(const struct backing *fault);
 /* Calls seen so far that change something (writes, syncs, unlinks, renames). */
 uint64_t backing_fault_writes(const struct backing *fault);
 /* After this many changing calls everything fails with -EIO and changes nothing: a crash point. */

@@ -5,11 +5,12 @@
  * What a rule of each kind may act on; other calls pass it by:
  *
  *     READ    pread                            ERROR FLIP
- *     WRITE   pwritev                          ERROR FLIP TORN DROP MISDIRECT
+ *     WRITE   pwritev                          ERROR FLIP TORN DROP MISDIRECT SHORT
  *             truncate, preallocate            ERROR
  *     SYNC    datasync                         ERROR DROP SYNC_FORGET
  *             sync_dir                         ERROR DROP
  *     OPEN    open, mkdir                      ERROR
+ *     CREATE  open for writing, mkdir          ERROR
  *     UNLINK  unlink, rename (by either name)  ERROR DROP
  *
  * A rule with a range acts on reads, writes, truncations and preallocations only; a flipped bit lies in its
@@ -65,7 +66,7 @@ struct fault_backing {
     struct fault_node *nodes;
     uint64_t random;
     bool tracking;
-    _Atomic uint64_t writes, cut;
+    _Atomic uint64_t writes, hits, cut;
 };
 
 struct fault_file {
@@ -78,7 +79,7 @@ struct fault_file {
 
 /* One call as the rules see it. */
 struct call {
-    enum fault_op op;
+    unsigned op; /* fault_op bits */
     unsigned kinds; /* bits of the fault_kinds that may act on it */
     bool changing, ranged;
     uint64_t from, to;
@@ -137,6 +138,7 @@ static void judge_locked(struct fault_backing *fb, const struct call *c, const c
         if (v->hit || !rule_matches(&a->r, c, name, name2) || !rule_acts(a))
             continue;
         v->hit = true;
+        atomic_fetch_add(&fb->hits, 1);
         v->rule = a->r;
         v->random = random_locked(fb);
         bool any = !a->r.from && !a->r.to;
@@ -311,19 +313,21 @@ static int write_spoilt(struct fault_file *f, const struct iovec *iov, int n, ui
         flip_bit(data, off, v);
     if (v->rule.kind == FAULT_MISDIRECT)
         off += ALIGN;
-    if (v->rule.kind == FAULT_TORN)
+    bool part = v->rule.kind == FAULT_TORN || v->rule.kind == FAULT_SHORT;
+    if (part)
         len = (size_t)(v->random % len);
-    if (v->rule.kind == FAULT_TORN && (f->flags & BACKING_DIRECT))
+    if (part && (f->flags & BACKING_DIRECT))
         len -= len % ALIGN;
     int rc = len ? bfile_pwrite(f->lower, data, len, off) : 0;
     free(data);
-    return rc;
+    return rc == 0 && v->rule.kind == FAULT_SHORT ? -v->rule.err : rc;
 }
 
 static int fault_pwritev(struct bfile *bf, const struct iovec *iov, int n, uint64_t off)
 {
     struct fault_file *f = file_of(bf);
-    const unsigned kinds = 1u << FAULT_ERROR | 1u << FAULT_FLIP | 1u << FAULT_TORN | 1u << FAULT_DROP | 1u << FAULT_MISDIRECT;
+    const unsigned kinds = 1u << FAULT_ERROR | 1u << FAULT_FLIP | 1u << FAULT_TORN | 1u << FAULT_DROP | 1u << FAULT_MISDIRECT |
+                           1u << FAULT_SHORT;
     uint64_t len = iov_bytes(iov, n);
     const struct call c = { FAULT_WRITE, kinds, true, true, off, off + len };
     struct verdict v;
@@ -486,7 +490,8 @@ static int file_create(struct fault_backing *fb, const char *name, int flags, st
 static int fault_open(struct backing *b, const char *name, int flags, struct bfile **out)
 {
     struct fault_backing *fb = fault_of(b);
-    const struct call c = { FAULT_OPEN, 1u << FAULT_ERROR, flags & (BACKING_CREATE | BACKING_TRUNC), false, 0, 0 };
+    unsigned op = FAULT_OPEN | (flags & (BACKING_WRITE | BACKING_CREATE | BACKING_TRUNC) ? FAULT_CREATE : 0u);
+    const struct call c = { op, 1u << FAULT_ERROR, flags & (BACKING_CREATE | BACKING_TRUNC), false, 0, 0 };
     struct verdict v;
     int rc = admit(fb, &c, name, NULL, &v);
     struct bfile *lower;
@@ -559,7 +564,7 @@ static int fault_rename(struct backing *b, const char *from, const char *to)
 static int fault_mkdir(struct backing *b, const char *name)
 {
     struct fault_backing *fb = fault_of(b);
-    const struct call c = { FAULT_OPEN, 1u << FAULT_ERROR, true, false, 0, 0 };
+    const struct call c = { FAULT_OPEN | FAULT_CREATE, 1u << FAULT_ERROR, true, false, 0, 0 };
     struct verdict v;
     int rc = admit(fb, &c, name, NULL, &v);
     return rc ? rc : fb->lower->ops->mkdir(fb->lower, name);
@@ -651,6 +656,11 @@ void backing_fault_clear(struct backing *fault)
 uint64_t backing_fault_writes(const struct backing *fault)
 {
     return atomic_load(&((const struct fault_backing *)fault)->writes);
+}
+
+uint64_t backing_fault_hits(const struct backing *fault)
+{
+    return atomic_load(&((const struct fault_backing *)fault)->hits);
 }
 
 void backing_fault_cut_after(struct backing *fault, uint64_t writes)

@@ -126,6 +126,12 @@ int64_t ring_mirror(struct ring *r);
 /* Copies that ring_open made: bits as below. */
 unsigned ring_made_copies(const struct ring *r);
 
+/*
+ * Give copy c, which failed, a new file with all of the log that is needed, verified: the old one may claim what it does not hold. On a
+ * full disk, and only then, it is written anew in place and read back. Nothing else may use the ring meanwhile. 0 or why not.
+ */
+int ring_restore(struct ring *r, struct backing *b, int c);
+
 /* Copies that failed and are not written any more: bit 0 journal.0, bit 1 journal.1. */
 unsigned ring_failed_copies(const struct ring *r);
 uint64_t ring_bytes_written(const struct ring *r);
