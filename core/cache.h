@@ -46,6 +46,7 @@ struct inode {
     uint32_t writers; /* of the opens; CACHE */
     bool gone;        /* purged: kept until the index knows */
     _Atomic bool orphan;
+    bool linkable;    /* an orphan that was made without a name: it may get one; NS */
     bool told, stale; /* attributes are cached above; and have changed since */
     struct mutex lock;
     struct inode_image img;

@@ -110,6 +110,7 @@ void holofs_times_from_above(struct holofs *fs);
 bool holofs_is_congested(struct holofs *fs);
 
 /* ---- names; sticky bits and permissions are the kernel's business (default_permissions) ---- */
+/* name NULL: a regular file without a name (O_TMPFILE), which holofs_link may name while it is referred to. */
 int holofs_create(struct holofs *fs, const struct holofs_cred *cred, uint64_t parent, const char *name, uint32_t mode, uint32_t rdev,
                   const char *symlink_target, struct holofs_attr *out);
 int holofs_link(struct holofs *fs, uint64_t ino, uint64_t parent, const char *name, struct holofs_attr *out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * namei.c: operations on names: lookup, create, link, unlink, rename.
+ * namei.c: operations on names: lookup, link, unlink, rename.
  *
  * Each is one record with absolute images of every inode it touches. NS is held over the whole operation, the
  * inodes' locks while their images are read, logged and replaced. Memory changes only after the log took the
@@ -17,8 +17,9 @@
 #include "base/err.h"
 #include "core/attr.h"
 #include "core/cache.h"
+#include "core/namei.h"
 
-enum { OP_SPACE = 2048 + 4096, ACL_MAX = 8 + 8 * 512 };
+enum { OP_SPACE = 2048 + 4096 };
 
 void inode_to_attr(struct inode *i, struct holofs_attr *out)
 {
@@ -46,7 +47,7 @@ static struct inode_image changed(const struct holofs *fs, const struct inode *i
     return img;
 }
 
-static struct inode_image changed_dir(const struct inode *dir, int64_t now, int links)
+struct inode_image changed_dir(const struct inode *dir, int64_t now, int links)
 {
     struct inode_image img = dir->img;
     img.mtime = img.ctime = now;
@@ -74,14 +75,13 @@ static void unlock_inodes(struct inode **v, size_t n)
         mutex_unlock(&v[n]->lock);
 }
 
-static void take(struct inode *i, const struct inode_image *img, uint64_t txg)
+void inode_take(struct inode *i, const struct inode_image *img, uint64_t txg)
 {
     i->img = *img;
     inode_dirty(i, txg);
 }
 
-/* A directory that can take names. */
-static int get_dir(struct holofs *fs, uint64_t ino, struct inode **out)
+int get_dir(struct holofs *fs, uint64_t ino, struct inode **out)
 {
     int e = inode_get(fs, ino, out);
     if (e)
@@ -185,181 +185,6 @@ int holofs_readlink(struct holofs *fs, uint64_t ino, char *buf, size_t cap)
     return e ? e : (int)len;
 }
 
-/* ---- create ---- */
-
-struct new_acls {
-    uint8_t access[ACL_MAX], dflt[ACL_MAX];
-    size_t access_len, default_len;
-};
-
-/* What the parent's default ACL (or the umask) makes of a new inode's mode. */
-static int inherit(struct holofs *fs, struct inode *dir, const struct holofs_cred *cred, uint32_t *mode, struct new_acls *acl)
-{
-    acl->access_len = acl->default_len = 0;
-    if (S_ISLNK(*mode))
-        return 0;
-    struct xattr *x = NULL;
-    mutex_lock(&dir->lock);
-    int e = dir->img.flags & INODE_HAS_XATTR ? inode_load_xattrs(fs, dir) : 0;
-    if (!e && (dir->img.flags & INODE_HAS_XATTR))
-        x = xattr_find(dir, "system.posix_acl_default");
-    if (x && x->len <= ACL_MAX) {
-        bool trivial;
-        memcpy(acl->access, x->value, x->len);
-        e = acl_inherit(acl->access, x->len, mode, &trivial);
-        acl->access_len = trivial ? 0 : x->len;
-        if (S_ISDIR(*mode)) {
-            memcpy(acl->dflt, x->value, x->len);
-            acl->default_len = x->len;
-        }
-    } else {
-        *mode &= ~cred->umask;
-    }
-    mutex_unlock(&dir->lock);
-    return e;
-}
-
-static int add_xattr(struct inode *i, const char *name, const void *value, size_t len)
-{
-    size_t n = strlen(name);
-    struct xattr *x = calloc(1, sizeof(*x) + n + 1);
-    if (!x)
-        return -ENOMEM;
-    x->value = malloc(len ? len : 1);
-    if (!x->value) {
-        free(x);
-        return -ENOMEM;
-    }
-    memcpy(x->name, name, n);
-    memcpy(x->value, value, len);
-    x->name_len = n;
-    x->len = len;
-    x->next = i->xattrs;
-    i->xattrs = x;
-    return 0;
-}
-
-static const char acl_access_name[] = "system.posix_acl_access", acl_default_name[] = "system.posix_acl_default";
-
-static void rec_acls(struct rec *r, uint64_t ino, const struct new_acls *acl)
-{
-    if (acl->access_len)
-        rec_xattr(r, ino, acl_access_name, sizeof(acl_access_name) - 1, acl->access, acl->access_len);
-    if (acl->default_len)
-        rec_xattr(r, ino, acl_default_name, sizeof(acl_default_name) - 1, acl->dflt, acl->default_len);
-}
-
-static int keep_acls(struct inode *i, const struct new_acls *acl)
-{
-    int e = acl->access_len ? add_xattr(i, acl_access_name, acl->access, acl->access_len) : 0;
-    return !e && acl->default_len ? add_xattr(i, acl_default_name, acl->dflt, acl->default_len) : e;
-}
-
-static enum record_kind kind_of(uint32_t mode)
-{
-    if (S_ISDIR(mode))
-        return REC_MKDIR;
-    if (S_ISLNK(mode))
-        return REC_SYMLINK;
-    return S_ISREG(mode) ? REC_CREATE : REC_MKNOD;
-}
-
-static struct inode_image new_image(struct holofs *fs, struct inode *dir, const struct holofs_cred *cred, uint32_t mode, uint32_t rdev,
-                                    const char *target, int64_t now)
-{
-    struct inode_image img = { .ino = fs->next_ino++, .parent = dir->ino, .atime = now, .mtime = now, .ctime = now, .btime = now,
-                               .gen = 1, .mode = mode, .uid = cred->uid, .gid = cred->gid, .rdev = rdev };
-    img.nlink = S_ISDIR(mode) ? 2 : 1;
-    if (S_ISLNK(mode))
-        img.size = strlen(target);
-    if (dir->img.mode & S_ISGID) {
-        img.gid = dir->img.gid;
-        if (S_ISDIR(mode))
-            img.mode |= S_ISGID;
-    }
-    return img;
-}
-
-static int create_locked(struct holofs *fs, const struct holofs_cred *cred, struct inode *dir, const char *name, uint32_t mode,
-                         uint32_t rdev, const char *target, struct inode **out)
-{
-    uint8_t space[2 * ACL_MAX + OP_SPACE];
-    struct dentry *d;
-    struct new_acls acl;
-    size_t len = strlen(name);
-    int e = dentry_find(fs, dir->ino, name, len, &d);
-    if (e)
-        return e;
-    if (d->ino)
-        return -EEXIST;
-    e = inherit(fs, dir, cred, &mode, &acl);
-    if (e)
-        return e;
-    int64_t now = clock_real_ns();
-    struct inode_image img = new_image(fs, dir, cred, mode, rdev, target, now);
-    img.flags = acl.access_len || acl.default_len ? INODE_HAS_XATTR : 0;
-    struct inode *i = inode_new(fs, &img);
-    if (!i)
-        return -ENOMEM;
-    e = keep_acls(i, &acl);
-    if (!e && target && !(i->target = strdup(target)))
-        e = -ENOMEM;
-    uint64_t cookie = fs->next_cookie++, txg = 0;
-    struct rec r;
-    mutex_lock(&dir->lock);
-    struct inode_image dimg = changed_dir(dir, now, S_ISDIR(mode));
-    rec_begin(&r, space, sizeof(space), kind_of(mode), now);
-    rec_inode(&r, &img);
-    if (target)
-        rec_symlink(&r, img.ino, target, strlen(target));
-    rec_acls(&r, img.ino, &acl);
-    rec_inode(&r, &dimg);
-    rec_entry(&r, dir->ino, img.ino, cookie, IFTODT(mode), name, len);
-    if (!e)
-        e = log_append(fs, space, rec_end(&r), NULL, 0, &txg, NULL);
-    if (!e)
-        take(dir, &dimg, txg);
-    mutex_unlock(&dir->lock);
-    if (e) {
-        i->gone = true;
-        inode_put(fs, i);
-        return e;
-    }
-    inode_dirty(i, txg);
-    dentry_trim_dirty(fs, dir);
-    dentry_set(d, dir, img.ino, IFTODT(mode), cookie, txg);
-    fs->n_files++;
-    *out = i;
-    return 0;
-}
-
-int holofs_create(struct holofs *fs, const struct holofs_cred *cred, uint64_t parent, const char *name, uint32_t mode, uint32_t rdev,
-                  const char *symlink_target, struct holofs_attr *out)
-{
-    struct inode *dir, *i = NULL;
-    if (S_ISLNK(mode) && strlen(symlink_target) > META_SYMLINK_MAX)
-        return -ENAMETOOLONG;
-    int e = log_grow(fs);
-    if (e)
-        return e;
-    mutex_lock(&fs->ns_lock);
-    e = get_dir(fs, parent, &dir);
-    if (!e) {
-        e = create_locked(fs, cred, dir, name, mode, rdev, symlink_target, &i);
-        inode_put(fs, dir);
-    }
-    mutex_unlock(&fs->ns_lock);
-    if (e)
-        return e;
-    inode_lookup_ref(fs, i, 1);
-    mutex_lock(&i->lock);
-    inode_to_attr(i, out);
-    out->settled = !S_ISREG(i->type); /* it will be written */
-    mutex_unlock(&i->lock);
-    inode_put(fs, i);
-    return 0;
-}
-
 /* ---- link ---- */
 
 static int link_locked(struct holofs *fs, struct inode *i, struct inode *dir, const char *name)
@@ -376,7 +201,7 @@ static int link_locked(struct holofs *fs, struct inode *i, struct inode *dir, co
         return -EEXIST;
     if (S_ISDIR(i->type))
         return -EPERM;
-    if (i->img.nlink == 0)
+    if (i->img.nlink == 0 && !i->linkable)
         return -ENOENT;
     if (i->img.nlink >= 0x7fffffff)
         return -EMLINK;
@@ -386,14 +211,18 @@ static int link_locked(struct holofs *fs, struct inode *i, struct inode *dir, co
     lock_inodes(both, 2);
     struct inode_image img = changed(fs, i, now), dimg = changed_dir(dir, now, 0);
     img.nlink++;
+    img.parent = i->orphan ? dir->ino : img.parent;
     rec_begin(&r, space, sizeof(space), REC_LINK, now);
     rec_inode(&r, &img);
+    if (i->orphan)
+        rec_orphan(&r, i->ino, true);
     rec_inode(&r, &dimg);
     rec_entry(&r, dir->ino, i->ino, cookie, IFTODT(img.mode), name, len);
     e = log_append(fs, space, rec_end(&r), NULL, 0, &txg, NULL);
     if (!e) {
-        take(i, &img, txg);
-        take(dir, &dimg, txg);
+        inode_take(i, &img, txg);
+        inode_take(dir, &dimg, txg);
+        i->orphan = i->linkable = false;
     }
     unlock_inodes(both, 2);
     if (e)
@@ -467,8 +296,8 @@ static int remove_locked(struct holofs *fs, struct inode *dir, struct dentry *d,
     rec_inode(&r, &dimg);
     e = log_append(fs, space, rec_end(&r), NULL, 0, &txg, NULL);
     if (!e) {
-        take(i, &img, txg);
-        take(dir, &dimg, txg);
+        inode_take(i, &img, txg);
+        inode_take(dir, &dimg, txg);
         i->orphan = img.nlink == 0;
     }
     unlock_inodes(both, 2);
@@ -646,11 +475,11 @@ static int rename_locked(struct holofs *fs, const struct renaming *x)
     e = log_append(fs, space, rec_end(&r), NULL, 0, &txg, NULL);
     if (!e) {
         if (x->from_dir != x->to_dir)
-            take(x->from_dir, &m.from_dir, txg);
-        take(x->to_dir, &m.to_dir, txg);
-        take(x->src, &m.src, txg);
+            inode_take(x->from_dir, &m.from_dir, txg);
+        inode_take(x->to_dir, &m.to_dir, txg);
+        inode_take(x->src, &m.src, txg);
         if (x->dst) {
-            take(x->dst, &m.dst, txg);
+            inode_take(x->dst, &m.dst, txg);
             x->dst->orphan = !exchange && m.dst.nlink == 0;
         }
     }

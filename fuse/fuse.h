@@ -50,6 +50,7 @@ ssize_t loop_read(struct mnt *m, int fd, void *buf, size_t len);
 struct request_notes {
     bool write_kill, setattr_kill;
     bool resizes; /* truncates or grows a file */
+    bool unnamed; /* a create without a name */
     uint32_t opcode;
     uint64_t started_ns;
 };
@@ -63,6 +64,8 @@ void session_init(void *userdata, struct fuse_conn_info *conn);
 /* Did the kernel ask that the write in hand drops privileges? Valid in the thread that handles it. */
 bool session_write_kills_priv(void);
 bool session_setattr_kills_priv(void);
+/* Is the create in hand one without a name (O_TMPFILE)? */
+bool session_creates_unnamed(void);
 
 /* The operations, and which of them are timed under what name. */
 const struct fuse_lowlevel_ops *mount_ops(void);

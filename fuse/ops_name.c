@@ -50,7 +50,7 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
 /* Names in .holo, and .holo itself, are not for users to change. */
 static bool forbidden(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    if (!virtual_is(parent) && !virtual_lookup(parent, name))
+    if (!virtual_is(parent) && (!name || !virtual_lookup(parent, name)))
         return false;
     fuse_reply_err(req, EPERM);
     return true;
@@ -93,6 +93,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 {
     struct holofs_attr a;
     struct fuse_entry_param e;
+    name = session_creates_unnamed() ? NULL : name;
     if (forbidden(req, parent, name))
         return;
     int r = make(req, parent, name, S_IFREG | (mode & 07777), 0, NULL, &a);

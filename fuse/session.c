@@ -2,9 +2,10 @@
 /*
  * session.c: talk to the kernel: features, and a hook under libfuse's I/O.
  *
- * The hook exists for HANDLE_KILLPRIV_V2, which libfuse 3.14 does not know: without it the kernel asks for
+ * The hook exists for what libfuse 3.14 does not know. HANDLE_KILLPRIV_V2: without it the kernel asks for
  * security.capability before every write. The INIT reply gets the flag when the kernel offered it, and
- * requests that say «drop privileges» are remembered for the thread that handles them (linux/fuse.h).
+ * requests that say «drop privileges» are remembered for the thread that handles them (linux/fuse.h). TMPFILE:
+ * O_TMPFILE.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,11 @@ bool session_write_kills_priv(void)
     return current.write_kill;
 }
 
+bool session_creates_unnamed(void)
+{
+    return current.unnamed;
+}
+
 bool session_setattr_kills_priv(void)
 {
     return current.setattr_kill;
@@ -59,12 +65,21 @@ static const char *op_name(uint32_t opcode)
     return opcode < HOLOFS_OPS_MAX ? names[opcode] : NULL;
 }
 
-static void note_request(struct mnt *m, const void *buf, size_t len)
+/* O_TMPFILE, which libfuse 3.14 does not know, is a create whose name does not count: its body is the same. */
+static void rename_tmpfile(struct fuse_in_header *h)
 {
-    const struct fuse_in_header *h = buf;
+    current.unnamed = h->opcode == FUSE_TMPFILE;
+    if (current.unnamed)
+        h->opcode = FUSE_CREATE;
+}
+
+static void note_request(struct mnt *m, void *buf, size_t len)
+{
+    struct fuse_in_header *h = buf;
     const char *body = (const char *)buf + sizeof(*h);
     size_t n = len - sizeof(*h);
     current.write_kill = current.setattr_kill = current.resizes = false;
+    rename_tmpfile(h);
     current.opcode = h->opcode;
     current.started_ns = clock_mono_ns();
     if (h->opcode == FUSE_WRITE && n >= sizeof(struct fuse_write_in)) {

@@ -3,6 +3,7 @@
 #include "tests/mount/posix.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -94,9 +95,21 @@ static void o_tmpfile(void)
         posix_skip("O_TMPFILE is not supported");
         return;
     }
-    OK(fd >= 0, "opens");
-    OK(write(fd, "x", 1) == 1, "writes");
+    struct stat st;
+    char path[64];
+    OK(fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0 && st.st_size == 0, "opens an empty file without a name");
+    OK(write(fd, "text", 4) == 4 && fsync(fd) == 0, "writes");
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    OK(linkat(AT_FDCWD, path, AT_FDCWD, "f", AT_SYMLINK_FOLLOW) == 0 && posix_holds("f", "text"), "gets a name");
+    OK(fstat(fd, &st) == 0 && st.st_nlink == 1 && (st.st_mode & 07777) == 0600, "and counts it");
+    OK(linkat(AT_FDCWD, "f", AT_FDCWD, "g", 0) == 0 && unlink("f") == 0 && unlink("g") == 0, "and another, and loses them");
+    OK(pwrite(fd, "T", 1, 0) == 1 && fstat(fd, &st) == 0 && st.st_nlink == 0 && st.st_size == 4, "stays open");
     close(fd);
+    fd = open(".", O_RDWR | O_TMPFILE | O_EXCL, 0600);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    FAILS(linkat(AT_FDCWD, path, AT_FDCWD, "f", AT_SYMLINK_FOLLOW), ENOENT, "with O_EXCL it never gets one");
+    close(fd);
+    OK(access("f", F_OK) != 0, "nothing is left");
 }
 
 static void o_direct(void)
