@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/open.h"
 
 void events_init(struct event_log *e)
 {
@@ -58,6 +59,8 @@ void event_add(struct holofs *fs, const char *type, const char *fmt, ...)
     if (!line)
         return;
     log_warn("%s", line);
+    if (fs->hooks)
+        fs->hooks->event(fs->hooks->arg, type, line);
     keep(&fs->events, line);
 }
 
@@ -89,6 +92,10 @@ void event_damage(struct holofs *fs, const char *event, uint32_t container, cons
                   uint64_t blocks)
 {
     struct event_log *e = &fs->events;
+    char *own = fs->hooks ? damage_line(event, container, what, ino, path, off, blocks) : NULL;
+    if (own)
+        fs->hooks->event(fs->hooks->arg, event, own);
+    free(own);
     mutex_lock(&e->lock);
     struct damage *d = same_as_last(e, event, container, what, ino);
     if (d) {

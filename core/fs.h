@@ -53,6 +53,7 @@ enum lock_rank {
 struct inode;
 struct container;
 struct head;
+struct fs_hooks; /* core/open.h */
 
 /* Counters that only ever grow; relaxed atomics, read by the stats. */
 struct counters_live {
@@ -166,6 +167,7 @@ enum { HEADS = ECC_R_MAX + 1, SEALING_MAX = 2, DUMPS_KEPT = 2 };
 
 struct holofs {
     struct holofs_options opt;
+    const struct fs_hooks *hooks; /* of a check; NULL for a mount */
     struct backing *backing;
     char *path;
     int lock_fd;

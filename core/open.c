@@ -174,7 +174,8 @@ struct worker {
 static size_t workers(struct holofs *fs, struct worker w[6])
 {
     size_t n = 0;
-    w[n++] = (struct worker){ &fs->scrubber, scrubber_main };
+    if (!fs->hooks)
+        w[n++] = (struct worker){ &fs->scrubber, scrubber_main };
     if (fs->read_only)
         return n;
     w[n++] = (struct worker){ &fs->indexer, indexer_main };
@@ -269,9 +270,12 @@ void fs_release(struct holofs *fs)
 
 static int open_parts(struct holofs *fs, char *why, size_t cap)
 {
-    int e = fs->opt.backing ? 0 : backing_posix_open(fs->path, fs->read_only, &fs->backing);
+    int e = 0;
     if (fs->opt.backing)
         fs->backing = fs->opt.backing;
+    else
+        e = fs->hooks ? fs->hooks->backing(fs->hooks->arg, fs->read_only, &fs->backing)
+                      : backing_posix_open(fs->path, fs->read_only, &fs->backing);
     if (e) {
         explain(why, cap, fs->path, e);
         return e;
@@ -280,6 +284,8 @@ static int open_parts(struct holofs *fs, char *why, size_t cap)
     if (e)
         return e;
     e = store_lock(fs->path, fs->read_only, &fs->lock_fd);
+    if (e == -ENOENT && fs->hooks) /* a check for reading only goes on without: who has the store open made the file */
+        e = 0;
     if (e) {
         explain(why, cap, fs->path, e);
         return e;
@@ -379,12 +385,14 @@ static int start(struct holofs *fs, char *why, size_t cap)
     return e;
 }
 
-static int open_once(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t why_cap)
+int fs_open_hooked(const char *path, const struct holofs_options *o, const struct fs_hooks *hooks, struct holofs **out, char *why,
+                   size_t why_cap)
 {
     struct holofs *fs;
     int e = make_fs(path, o, &fs, why, why_cap);
     if (e)
         return e;
+    fs->hooks = hooks;
     e = open_parts(fs, why, why_cap);
     if (!e)
         e = recover(fs, why, why_cap);
@@ -411,11 +419,11 @@ static int open_once(const char *path, const struct holofs_options *o, struct ho
 int holofs_open(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t why_cap)
 {
     struct holofs_options all = *o;
-    int e = open_once(path, o, out, why, why_cap);
+    int e = fs_open_hooked(path, o, NULL, out, why, why_cap);
     if ((e != -HOLO_ESUM && e != -HOLO_ECORRUPT) || o->read_only || o->check_all)
         return e;
     all.check_all = true;
-    return open_once(path, &all, out, why, why_cap);
+    return fs_open_hooked(path, &all, NULL, out, why, why_cap);
 }
 
 /* ---- close ---- */
@@ -450,7 +458,8 @@ int holofs_close(struct holofs *fs)
     int e = 0;
     fs->stopping = true;
     wake_all(fs);
-    pthread_join(fs->scrubber, NULL);
+    if (!fs->hooks)
+        pthread_join(fs->scrubber, NULL);
     if (!fs->read_only) {
         pthread_join(fs->committer, NULL);
         pthread_join(fs->mirror, NULL);

@@ -5,6 +5,23 @@
 
 #include "core/fs.h"
 
+/*
+ * What a check hangs into a store that it opens. There is no scrubber thread then: the check decides what is repaired and when.
+ * Callbacks may come from any thread, with leaf locks held.
+ */
+struct fs_hooks {
+    void *arg;
+    int (*backing)(void *arg, bool read_only, struct backing **out); /* instead of the plain directory */
+    void (*event)(void *arg, const char *type, const char *line);    /* every event; the line is JSON */
+    bool (*may_rebuild)(void *arg, const char *why);                 /* the index is not usable: rebuild it, or fail? */
+    const char *index_path; /* an index outside the store, which may be written also for reading only; NULL: the store's */
+    bool rebuild_index;     /* whatever it says */
+};
+
+/* As holofs_open, once, with hooks, which the store refers to until it is closed. */
+int fs_open_hooked(const char *path, const struct holofs_options *o, const struct fs_hooks *hooks, struct holofs **out, char *why,
+                   size_t why_cap);
+
 /* Lock, superblocks, engine, remap table and ring, for reading only; no index, no threads. */
 int fs_open_parts_only(const char *path, struct holofs **out, char *why, size_t why_cap);
 

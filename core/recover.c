@@ -21,6 +21,7 @@
 #include "core/container.h"
 #include "core/head.h"
 #include "core/log.h"
+#include "core/open.h"
 #include "core/salvage.h"
 
 /* What the ring has, damaged txgs among the others in their order. */
@@ -143,8 +144,9 @@ static int open_index(struct holofs *fs, struct ring_log *l)
 {
     char path[4200];
     const char *why = NULL;
-    snprintf(path, sizeof(path), "%s/index.db", fs->path);
-    int e = meta_open(path, fs->sb.uuid, &fs->index);
+    bool private = fs->hooks && fs->hooks->index_path, anew = fs->hooks && fs->hooks->rebuild_index;
+    snprintf(path, sizeof(path), "%s%s", private ? fs->hooks->index_path : fs->path, private ? "" : "/index.db");
+    int e = anew ? -HOLO_ESTALE : meta_open(path, fs->sb.uuid, &fs->index);
     if (!e)
         e = meta_state_get(fs->index, &fs->state);
     if (!e && (fs->unclean || fs->opt.check_all))
@@ -160,11 +162,14 @@ static int open_index(struct holofs *fs, struct ring_log *l)
     fs->index = NULL;
     if (e == -ENOMEM || e == -ENOSPC)
         return e;
-    if (fs->read_only)
+    if (fs->read_only && !private)
         return e ? e : -HOLO_ESTALE;
+    why = anew ? "asked for" : e == -ENOENT ? "there is none" : e ? holo_strerror(e) : why;
+    if (fs->hooks && !anew && !fs->hooks->may_rebuild(fs->hooks->arg, why))
+        return -HOLO_ESTALE;
     fs->index_rebuilt = fs->sb.sequence > 1; /* a store just formatted has none yet */
     if (fs->index_rebuilt)
-        event_add(fs, "index_rebuilt", "s:s", "why", e == -ENOENT ? "there is none" : e ? holo_strerror(e) : why);
+        event_add(fs, "index_rebuilt", "s:s", "why", why);
     return rebuild_index(fs, path, l->scan.txgs, l->scan.n);
 }
 

@@ -36,6 +36,7 @@ struct job {
     struct copen *o;
     bool heal;
     struct verify_result *out;
+    const struct scrub_watch *watch; /* or NULL */
     uint8_t *buf;           /* RUN_BLOCKS blocks */
     uint64_t *sum;          /* of each stored position whose fate is RIGHT or REPAIRED */
     uint8_t *fate;          /* of each stored position */
@@ -56,6 +57,19 @@ static void heal_together(struct job *j, struct heal *h, unsigned n)
     }
 }
 
+static void watched(struct job *j, enum scrub_what what, uint32_t file_block, uint32_t n, enum scrub_fate fate)
+{
+    if (j->watch && n)
+        j->watch->blocks(j->watch->arg, what, file_block, n, fate);
+}
+
+/* Tell who watches of n blocks that heal_together has had. */
+static void watched_heals(struct job *j, enum scrub_what what, const struct heal *h, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        watched(j, what, h[i].file_block, 1, j->heal && h[i].healed ? SCRUB_REPAIRED : SCRUB_BAD);
+}
+
 static void scrub_headers(struct job *j)
 {
     uint8_t *want = j->buf, *got = j->buf + BLOCK_SIZE;
@@ -68,6 +82,7 @@ static void scrub_headers(struct job *j)
             j->blocks[n++] = (struct heal){ .file_block = place[c], .block = want };
     }
     heal_together(j, j->blocks, n);
+    watched_heals(j, SCRUB_HEADER, j->blocks, n);
     for (unsigned i = 0; i < n && j->heal; i++) {
         COUNT(j->fs, headers_repaired, j->blocks[i].healed);
         event_damage(j->fs, "repaired", j->o->h.id, "header", 0, "?", 0, 1);
@@ -313,6 +328,15 @@ static int mend_stripes(struct job *j)
     return e;
 }
 
+/* Neighbours of one fate, to who watches: data and parity apart. */
+static void watched_run(struct job *j, uint32_t x, uint32_t n, uint8_t fate)
+{
+    enum scrub_fate to = fate == FATE_REPAIRED ? SCRUB_REPAIRED : fate == FATE_BAD ? SCRUB_BAD : SCRUB_LOST;
+    uint32_t used = j->o->h.used, data = x >= used ? 0 : used - x < n ? used - x : n;
+    watched(j, SCRUB_DATA, chead_file_block(&j->o->h, x), data, to);
+    watched(j, SCRUB_PARITY, chead_file_block(&j->o->h, x + data), n - data, to);
+}
+
 /* Count and tell, neighbours of one fate together. */
 static void tell_fates(struct job *j)
 {
@@ -327,6 +351,7 @@ static void tell_fates(struct job *j)
         j->out->bad += run;
         j->out->repaired += fate == FATE_REPAIRED ? run : 0;
         j->out->lost += fate == FATE_LOST ? run : 0;
+        watched_run(j, x, run, fate);
         if (fate == FATE_LOST)
             COUNT(j->fs, lost_blocks, run);
         if (fate == FATE_LOST || (fate == FATE_REPAIRED && j->heal))
@@ -363,6 +388,8 @@ static unsigned look_at_table(struct job *j, uint32_t t, uint8_t *right, unsigne
     j->out->blocks += 2;
     if (!ok[0] && !ok[1] && !rebuild_table(j, t, right)) {
         j->out->bad += 2;
+        for (unsigned c = 0; c < 2; c++)
+            watched(j, SCRUB_TABLE, chead_table_block(&j->o->h, c, t), 1, SCRUB_LOST);
         return n;
     }
     for (unsigned c = 0; c < 2; c++) {
@@ -379,6 +406,7 @@ static void scrub_tables(struct job *j)
         for (unsigned i = 1; i < RUN_BLOCKS && t < j->o->h.table_blocks; i++, t++)
             n = look_at_table(j, t, j->buf + (size_t)i * BLOCK_SIZE, n);
         heal_together(j, j->blocks, n);
+        watched_heals(j, SCRUB_TABLE, j->blocks, n);
         for (unsigned i = 0; i < n && j->heal; i++) {
             COUNT(j->fs, table_blocks_repaired, j->blocks[i].healed);
             event_damage(j->fs, "repaired", j->o->h.id, "table", 0, "?", 0, 1);
@@ -415,7 +443,12 @@ static void job_fini(struct job *j)
 
 int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_result *out)
 {
-    struct job j = { .fs = fs, .heal = heal && !fs->read_only, .out = out };
+    return container_scrub_watched(fs, id, heal, NULL, out);
+}
+
+int container_scrub_watched(struct holofs *fs, uint32_t id, bool heal, const struct scrub_watch *watch, struct verify_result *out)
+{
+    struct job j = { .fs = fs, .heal = heal && !fs->read_only, .out = out, .watch = watch };
     unsigned bad;
     *out = (struct verify_result){ 0 };
     int e = copen_file(fs, id, true, &j.o, &bad);

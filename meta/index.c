@@ -284,19 +284,6 @@ size_t meta_sums_bytes(const struct meta_index *idx)
     return sums_bytes(idx->sums);
 }
 
-int meta_remove(const char *path)
-{
-    static const char *const suffix[] = { "", "-journal", "-wal", "-shm", "-sum0", "-sum1", ".old", ".old-wal", ".old-shm" };
-    char name[PATH_MAX];
-    for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
-        if (snprintf(name, sizeof(name), "%s%s", path, suffix[i]) >= (int)sizeof(name))
-            return -ENAMETOOLONG;
-        if (unlink(name) && errno != ENOENT)
-            return -errno;
-    }
-    return 0;
-}
-
 bool meta_sync_failed(const struct meta_index *idx)
 {
     return idx->sync_failed;

@@ -77,6 +77,9 @@ void meta_close(struct meta_index *idx);
 /* Remove an index and its side files. */
 int meta_remove(const char *path);
 
+/* Copy an index that nobody has open, with its side files. -ENOENT if there is none. What was at `to` is replaced. */
+int meta_copy(const char *from, const char *to);
+
 /* Bytes in memory for the sums of its pages: 8 a page. */
 size_t meta_sums_bytes(const struct meta_index *idx);
 

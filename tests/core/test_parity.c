@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#include "core/check.h"
+#include "core/fsck.h"
 #include "ecc/ecc.h"
 #include "store/chead.h"
 
@@ -188,12 +188,11 @@ static void the_check_counts_contradictions_as_left_in_both_modes(void **state)
     forge(&v, at(&v, 3, v.h.k + 2));
     store(&v);
     for (int repair = 0; repair < 2; repair++) {
-        struct holofs_check c;
-        struct buf events = { 0 };
-        assert_int_equal(holofs_check(v.r.dir, repair, NULL, NULL, &c, &events, v.r.why, sizeof(v.r.why)), 0);
-        assert_int_equal(c.parity_disagrees, 1);
-        assert_int_equal(c.bad, 0);
-        buf_fini(&events);
+        struct fsck_options o = { .mode = repair ? FSCK_ALL : FSCK_LOOK, .engine = "scalar" };
+        struct fsck_result r;
+        assert_int_equal(holofs_fsck(v.r.dir, &o, &r), 0);
+        assert_int_equal(r.lost, 1);
+        assert_int_equal(r.found, 1);
         assert_int_equal(holofsck_says(&v, repair), 4);
     }
     expect_on_medium(&v, v.file);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fsck_ring.c: phase 2: both copies of the ring: every block of what is committed.
+ *
+ * Nothing is written: opening the store for writing writes right blocks over wrong ones.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "core/fsck_private.h"
+
+/* Is this copy there and as long as it should be? */
+static int check_file(struct fsck *f, unsigned copy)
+{
+    char name[16];
+    struct bfile *file;
+    uint64_t size = 0, want = (uint64_t)f->sb.ring_blocks * BLOCK_SIZE;
+    snprintf(name, sizeof(name), "journal.%u", copy);
+    int e = f->b->ops->open(f->b, name, BACKING_READ, &file);
+    if (!e) {
+        e = file->ops->size(file, &size);
+        file->ops->close(file);
+    }
+    if (!e && size >= want)
+        return 0;
+    struct fsck_where w = { .path = name, .detail = e ? holo_strerror(e) : "too short" };
+    return fsck_found_before_opening(f, PR_RING_COPY, &w);
+}
+
+static int judge(struct fsck *f, const struct ring_scan_result *scan)
+{
+    char detail[64];
+    int e = 0;
+    if (scan->n) {
+        f->ring_first = scan->txgs[0].txg;
+        f->ring_last = scan->txgs[scan->n - 1].txg;
+    }
+    if (scan->repairable_blocks) {
+        snprintf(detail, sizeof(detail), "%llu blocks", (unsigned long long)scan->repairable_blocks);
+        e = fsck_found_before_opening(f, PR_RING_BLOCKS, &(struct fsck_where){ .path = "journal.0", .detail = detail });
+    }
+    if (scan->lost_txgs) {
+        snprintf(detail, sizeof(detail), "%llu transaction groups", (unsigned long long)scan->lost_txgs);
+        e = e ? e : fsck_found_before_opening(f, PR_RING_LOST, &(struct fsck_where){ .detail = detail });
+    }
+    if (scan->n == 0 && !e)
+        e = fsck_found_before_opening(f, PR_RING_EMPTY, &(struct fsck_where){ 0 });
+    return e;
+}
+
+int fsck_ring(struct fsck *f)
+{
+    struct ring *ring;
+    struct ring_scan_result scan = { 0 };
+    int e = check_file(f, 0);
+    if (!e)
+        e = check_file(f, 1);
+    if (e)
+        return e;
+    e = ring_open(f->b, f->sb.uuid, f->sb.ring_blocks, true, &ring);
+    if (!e)
+        e = ring_scan(ring, &scan);
+    if (!e)
+        e = judge(f, &scan);
+    else if (e != -ENOMEM) {
+        fsck_tell(f, PR_RING_NONE, FSCK_LOST, &(struct fsck_where){ .detail = holo_strerror(e) });
+    }
+    free(scan.txgs);
+    ring_close(ring);
+    return e;
+}

@@ -1,0 +1,1 @@
+holo_test(fsck tree core remap meta store cuda ecc base)
