@@ -56,6 +56,7 @@ static bool is_of_index(enum fsck_problem_id id)
 
 static void see(struct fsck *f, enum fsck_problem_id id, enum fsck_outcome outcome)
 {
+    f->told += f->muted;
     f->seen[id] += outcome != FSCK_NOTED && outcome != FSCK_REPAIRED;
     if (!is_of_index(id) || outcome == FSCK_NOTED)
         return;
@@ -217,7 +218,7 @@ static int muted_pass(struct fsck *f, uint64_t *seen)
     uint32_t kept[PR_COUNT];
     memcpy(kept, f->seen, sizeof(kept));
     f->muted = true;
-    f->seen_of_index = 0;
+    f->seen_of_index = f->told = 0;
     int e = extents_and_names(f);
     f->muted = false;
     memcpy(f->seen, kept, sizeof(kept));
@@ -232,7 +233,7 @@ static int index_and_names(struct fsck *f)
         return extents_and_names(f);
     int e = muted_pass(f, &before);
     if (e || !before)
-        return e;
+        return e || !f->told ? e : extents_and_names(f);
     struct fsck_where w = { .path = "index.db", .detail = problems[f->last_of_index].name };
     f->phase = FSCK_PHASE_INDEX;
     bool wanted = f->writable && fsck_wants(f, PR_INDEX_WRONG, &w);

@@ -56,6 +56,7 @@ struct fsck {
     uint32_t seen[PR_COUNT];  /* how often each was told, or would have been */
     uint64_t seen_of_index;   /* of them, those that may go away with a new index */
     enum fsck_problem_id last_of_index;
+    uint64_t told;            /* while muted, notes too */
     uint64_t deadline_ns; /* 0: none */
 
     /* phases 1 and 2 */
