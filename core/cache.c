@@ -131,6 +131,7 @@ static struct inode *insert(struct holofs *fs, const struct inode_image *img)
     i->img = *img;
     i->type = img->mode & S_IFMT;
     mutex_init(&i->lock, RANK_INODE);
+    i->changed = ++fs->changes;
     if (fs->n_inodes > fs->itab_size)
         rehash(fs);
     struct inode **p = bucket(fs, i->ino);

@@ -58,6 +58,7 @@ struct inode {
     char *target;
     _Atomic uint8_t raw_streak; /* chunks in a row that did not shrink */
     struct dentry *dirty_first, *dirty_last;
+    _Atomic uint64_t changed; /* of a directory: fs->changes when its names changed last, or when it was loaded */
 };
 
 struct dentry {
@@ -110,7 +111,7 @@ struct xattr *xattr_find(struct inode *i, const char *name);
 /* The entry of that name, negative if there is none; -ENOMEM or what the index says. */
 int dentry_find(struct holofs *fs, uint64_t parent, const char *name, size_t len, struct dentry **out);
 /* Point an entry at an inode (0: none) as of txg. */
-void dentry_set(struct dentry *d, struct inode *dir, uint64_t ino, uint32_t type, uint64_t cookie, uint64_t txg);
+void dentry_set(struct holofs *fs, struct dentry *d, struct inode *dir, uint64_t ino, uint32_t type, uint64_t cookie, uint64_t txg);
 /* 1 if the directory has no entries, 0 if it has. */
 int dir_is_empty(struct holofs *fs, struct inode *dir);
 /* The cached entry or NULL; never reads the index. */

@@ -182,7 +182,7 @@ static int create_locked(struct holofs *fs, const struct holofs_cred *cred, stru
     mutex_unlock(&dir->lock);
     if (!e) {
         dentry_trim_dirty(fs, dir);
-        dentry_set(d, dir, i->ino, IFTODT(mode), cookie, txg);
+        dentry_set(fs, d, dir, i->ino, IFTODT(mode), cookie, txg);
     }
     return born(fs, i, e, txg, out);
 }

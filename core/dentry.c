@@ -41,7 +41,11 @@ static void drop(struct holofs *fs, struct dentry *d)
     while (*p != d)
         p = &(*p)->hash_next;
     *p = d->hash_next;
-    leave_dirty_list(d);
+    if (d->dirty_dir) { /* nobody refers to the directory here: an inode may go when its list is empty, but not before this is done with it */
+        mutex_lock(&fs->cache_lock);
+        leave_dirty_list(d);
+        mutex_unlock(&fs->cache_lock);
+    }
     lru_remove(fs, d);
     fs->n_dentries--;
     free(d);
@@ -134,9 +138,10 @@ void dentry_trim_dirty(struct holofs *fs, struct inode *dir)
         leave_dirty_list(dir->dirty_first);
 }
 
-void dentry_set(struct dentry *d, struct inode *dir, uint64_t ino, uint32_t type, uint64_t cookie, uint64_t txg)
+void dentry_set(struct holofs *fs, struct dentry *d, struct inode *dir, uint64_t ino, uint32_t type, uint64_t cookie, uint64_t txg)
 {
     leave_dirty_list(d);
+    dir->changed = ++fs->changes;
     d->ino = ino;
     d->type = type;
     d->cookie = cookie;

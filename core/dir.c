@@ -5,6 +5,9 @@
  * An entry's offset is its cookie: a number that only grows, given when the entry is made. What the index has
  * comes first; every change it does not know yet is in the directory's dirty list, and those that add a name
  * have cookies above all that the index has. Offsets 1 and 2 are "." and "..".
+ *
+ * Entries are fetched in batches, and a batch counts only while no name of the directory changes: what is listed is there.
+ * (A cache above may keep an entry that is listed with its inode for long: one that is gone would come to life again.)
  */
 #include <dirent.h>
 #include <stdlib.h>
@@ -16,7 +19,7 @@
 #include "core/attr.h"
 #include "core/cache.h"
 
-enum { BATCH = 1024, FIRST_COOKIE = 3 };
+enum { BATCH = 1024, BATCH_MIN = 64, FIRST_COOKIE = 3 };
 
 struct row {
     uint64_t ino, cookie;
@@ -28,8 +31,10 @@ struct holofs_dir {
     uint64_t ino;
     struct row row[BATCH]; /* the entries behind offset `after`, in order */
     size_t n, at;
+    size_t most; /* of a batch: fewer while the directory changes, for they are fetched in vain */
     uint64_t after;
     bool filled, last;     /* last: nothing comes behind this batch */
+    uint64_t changes, changed; /* fs->changes and the directory's when it was filled, or found unchanged since */
     struct buf names;
 };
 
@@ -48,6 +53,7 @@ int holofs_opendir(struct holofs *fs, uint64_t ino, struct holofs_dir **out)
         return -ENOMEM;
     d->fs = fs;
     d->ino = ino;
+    d->most = BATCH;
     *out = d;
     return 0;
 }
@@ -80,7 +86,7 @@ static int indexed_row(void *arg, const struct meta_dent *m)
     if (known && known->dirty_txg > f->applied)
         return 0;
     int e = add_row(f->d, m->ino, m->cookie, m->type, m->name, m->name_len);
-    return e ? e : f->d->n == BATCH;
+    return e ? e : f->d->n == f->d->most;
 }
 
 /* The next batch behind `after`. */
@@ -95,6 +101,8 @@ static int fill(struct holofs_dir *d, uint64_t after)
     if (e)
         return e;
     mutex_lock(&fs->ns_lock);
+    d->changes = fs->changes;
+    d->changed = dir->changed;
     f.applied = fs->applied_txg;
     mutex_lock(&fs->reader_lock);
     e = meta_read_dir(fs->reader, d->ino, after < FIRST_COOKIE ? 0 : after, indexed_row, &f);
@@ -103,7 +111,7 @@ static int fill(struct holofs_dir *d, uint64_t after)
     for (struct dentry *t = dir->dirty_first; t && e == 0; t = t->dirty_next) {
         if (t->ino == 0 || t->cookie <= after || t->dirty_txg <= f.applied)
             continue;
-        if (d->n == BATCH) {
+        if (d->n == d->most) {
             d->last = false;
             break;
         }
@@ -128,13 +136,32 @@ static int dot(struct holofs_dir *d, uint64_t off, struct holofs_dirent *out)
     return 1;
 }
 
+/* Is the batch still what the directory has? */
+static bool is_current(struct holofs_dir *d)
+{
+    struct inode *i;
+    uint64_t changes = d->fs->changes;
+    if (changes == d->changes)
+        return true;
+    if (inode_get(d->fs, d->ino, &i))
+        return false;
+    bool same = i->changed == d->changed;
+    inode_put(d->fs, i);
+    if (same)
+        d->changes = changes;
+    return same;
+}
+
 int holofs_readdir(struct holofs_dir *d, uint64_t off, struct holofs_dirent *out)
 {
     if (off < 2) {
         d->filled = false;
         return dot(d, off, out);
     }
-    if (!d->filled || off < d->after) {
+    bool old = d->filled && !is_current(d);
+    if (old)
+        d->most = BATCH_MIN;
+    if (!d->filled || off < d->after || old) {
         int e = fill(d, off);
         if (e)
             return e;
@@ -148,6 +175,7 @@ int holofs_readdir(struct holofs_dir *d, uint64_t off, struct holofs_dirent *out
             break;
         if (d->last)
             return 0;
+        d->most = d->most * 4 < BATCH ? d->most * 4 : BATCH;
         int e = fill(d, off);
         if (e)
             return e;

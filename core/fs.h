@@ -263,6 +263,7 @@ struct holofs {
     size_t inode_max, dentry_max;
     _Atomic size_t n_windows;
     _Atomic uint64_t n_files;
+    _Atomic uint64_t changes; /* grows with every change of a name, and when an inode is loaded */
 
     struct mutex big_lock;
     struct big *big;

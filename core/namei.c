@@ -228,7 +228,7 @@ static int link_locked(struct holofs *fs, struct inode *i, struct inode *dir, co
     if (e)
         return e;
     dentry_trim_dirty(fs, dir);
-    dentry_set(d, dir, i->ino, IFTODT(img.mode), cookie, txg);
+    dentry_set(fs, d, dir, i->ino, IFTODT(img.mode), cookie, txg);
     return 0;
 }
 
@@ -304,7 +304,7 @@ static int remove_locked(struct holofs *fs, struct inode *dir, struct dentry *d,
     if (e)
         return e;
     dentry_trim_dirty(fs, dir);
-    dentry_set(d, dir, 0, 0, 0, txg);
+    dentry_set(fs, d, dir, 0, 0, 0, txg);
     return 0;
 }
 
@@ -489,10 +489,10 @@ static int rename_locked(struct holofs *fs, const struct renaming *x)
     dentry_trim_dirty(fs, x->from_dir);
     dentry_trim_dirty(fs, x->to_dir);
     if (exchange)
-        dentry_set(x->from, x->from_dir, x->dst->ino, IFTODT(x->dst->type), cookie[0], txg);
+        dentry_set(fs, x->from, x->from_dir, x->dst->ino, IFTODT(x->dst->type), cookie[0], txg);
     else
-        dentry_set(x->from, x->from_dir, 0, 0, 0, txg);
-    dentry_set(x->to, x->to_dir, x->src->ino, IFTODT(x->src->type), cookie[1], txg);
+        dentry_set(fs, x->from, x->from_dir, 0, 0, 0, txg);
+    dentry_set(fs, x->to, x->to_dir, x->src->ino, IFTODT(x->src->type), cookie[1], txg);
     return 0;
 }
 

@@ -213,12 +213,39 @@ static void removing_while_listing_reaches_everything(void **state)
     rig_stop(&r);
 }
 
+/* A cache above keeps what was listed: an entry that went after the listing began must not be given out as there. */
+static void what_is_listed_is_there(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct listing l;
+    struct holofs_dir *d;
+    struct holofs_dirent e;
+    uint64_t seed = 10, off = 2;
+    rig_start(&r);
+    begin(&l, &r, FEW, 2 * FEW);
+    rig_do(&r, "sync");
+    assert_int_equal(holofs_opendir(r.fs, l.dir, &d), 0);
+    for (size_t n = 1; n < 3 * FEW && holofs_readdir(d, off, &e) == 1; n++) {
+        uint64_t ino = rig_find(&r, l.dir, e.name);
+        if (ino != e.ino)
+            fail_msg("%s is inode %llu and was listed as %llu", e.name, (unsigned long long)ino, (unsigned long long)e.ino);
+        off = e.next;
+        if (n % 50 == 0)
+            change(&l, &seed);
+    }
+    holofs_closedir(d);
+    finish(&l);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fifty_thousand_entries_are_listed_once),
         cmocka_unit_test(what_stays_is_never_missed_while_others_come_and_go),
         cmocka_unit_test(removing_while_listing_reaches_everything),
+        cmocka_unit_test(what_is_listed_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
