@@ -7,6 +7,7 @@
 #define HOLO_FUSE_FUSE_H
 
 #include <fuse_lowlevel.h>
+#include <limits.h>
 #include <stdbool.h>
 
 #include "core/holofs.h"
@@ -24,12 +25,17 @@ struct mnt {
     unsigned threads;
     _Atomic unsigned busy; /* requests that workers have or will get */
     int answering; /* pipe to the starting process, told when the mount answers; -1 */
+    const char *target; /* absolute */
+    dev_t dev;          /* of its files; 0: not known */
+    int stop_fd;        /* requests to end (stop.c) */
+    unsigned reads;     /* the receiver's */
+    bool draining;      /* it answers what is left before the end */
 };
 
 struct mount_options {
     struct holofs_options store;
     const char *source, *target; /* as given */
-    bool foreground, debug;
+    bool foreground, debug, clear_stale;
     unsigned threads;
     char fuse_opts[1024];        /* for fuse_session_mount, comma-separated */
     char engine[32];
@@ -41,7 +47,7 @@ struct mount_options {
  */
 int mount_options_parse(int argc, char **argv, struct mount_options *out);
 
-/* Serve requests until unmounted (loop.c). Returns 0 or a negative errno. */
+/* Serve requests until unmounted or asked to end (loop.c). Returns 0 or a negative errno. */
 int loop_run(struct mnt *m);
 /* Read the next request from the kernel, as read(2). */
 ssize_t loop_read(struct mnt *m, int fd, void *buf, size_t len);
@@ -51,6 +57,7 @@ struct request_notes {
     bool write_kill, setattr_kill;
     bool resizes; /* truncates or grows a file */
     bool unnamed; /* a create without a name */
+    bool unsure;  /* lseek: the kernel may have bytes that are not known here */
     uint32_t opcode;
     uint64_t started_ns;
 };
@@ -66,6 +73,47 @@ bool session_write_kills_priv(void);
 bool session_setattr_kills_priv(void);
 /* Is the create in hand one without a name (O_TMPFILE)? */
 bool session_creates_unnamed(void);
+/* Could it not be had what the kernel knows of this file (lseek)? */
+bool session_unsure(void);
+
+/* ---- what is mounted where (mounts.c) ---- */
+struct mount_point {
+    unsigned id, major, minor;
+    char type[64], source[PATH_MAX];
+};
+
+/* How many mounts lie over each other at exactly this absolute path, and the topmost. */
+unsigned mounts_at(const char *target, struct mount_point *top);
+
+/* realpath for a mount point, also when a dead mount there does not answer. 0 or a negative errno. */
+int mounts_resolve(const char *given, char target[PATH_MAX]);
+
+/*
+ * May something be mounted there? -ENOTCONN: a dead FUSE mount is in the way; -EBUSY: holofs is mounted there and answers. `why`
+ * then says in one line what it is and how to clear it. With `clear`, dead mounts of holofs are no obstacle. *dead: there is a dead one.
+ */
+int mounts_check(const char *target, bool clear, bool *dead, char *why, size_t cap);
+
+/* Take dead mounts of holofs away, and nothing else; errors as above. */
+int mounts_clear(const char *target, char *why, size_t cap);
+
+/* ---- signals (stop.c) ---- */
+
+/* Signals that would end or stop the process by accident do nothing from here on. */
+void stop_ignore_accidents(void);
+/* SIGTERM, SIGINT and SIGHUP ask for the end from here on: the descriptor that says so (it lasts as long as the process), or a negative errno. */
+int stop_init(void);
+void stop_request(int fd);
+/* Requests since the last call. */
+unsigned stop_requests(int fd);
+
+/* ---- what the kernel has and we do not (flush.c); for a thread that answers nobody ---- */
+
+/* Give this thread a table of files of its own with nothing in it but keep_fd and what is below 3. */
+int flush_prepare(int keep_fd);
+/* Have one file's dirty pages written, or those of all. 0 or a negative errno. */
+int flush_file(const struct mnt *m, uint64_t ino, uint32_t gen);
+int flush_all(const struct mnt *m);
 
 /* The operations, and which of them are timed under what name. */
 const struct fuse_lowlevel_ops *mount_ops(void);

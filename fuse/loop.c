@@ -8,6 +8,9 @@
  *
  *   receiver: free buffer ─▶ read ─▶ quick? answer, buffer free again
  *                                    else ─▶ queue ─▶ worker: answer ─▶ free buffers
+ *
+ * An lseek of a file that is open for writing goes to the flusher first, which waits for the kernel to send the file's dirty pages:
+ * with a copy of the request, because any number of them may wait while writes need the buffers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,12 +25,14 @@
 #include "base/lock.h"
 #include "fuse/fuse.h"
 
-enum { SPIN_NS = 50000, QUICK_WRITE_BYTES = 8192, SLOTS_MAX = 48 };
+enum { SPIN_NS = 50000, QUICK_WRITE_BYTES = 8192, SLOTS_MAX = 48, LOOK_EVERY = 64 };
+enum { IN_EARNEST_NS = 1000000000, DRAIN_NS = 2000000000, DRAIN_LOOK_MS = 20 };
 
 struct slot {
     struct slot *next;
     struct fuse_buf buf;
     struct request_notes notes;
+    bool copy; /* not one of the buffers */
 };
 
 /* Requests of one sort and who serves them. */
@@ -37,21 +42,21 @@ struct queue {
     struct slot *first, **last;
 };
 
-/*
- * lseek has a thread of its own: it may ask the kernel to write dirty pages back and wait for that, so it must
- * not take a worker away from those writes.
- */
 struct loop {
     struct mnt *m;
     struct mutex lock; /* queues and free list */
     pthread_cond_t freed;
-    struct queue main, lseek;
+    struct queue main, flush;
     struct slot *free;
     unsigned n_slots;
     bool stop;
+    bool flush_all;             /* the flusher shall have everything written */
+    _Atomic bool flushed;       /* it did */
+    unsigned asked;             /* to end */
+    uint64_t asked_ns, drain_ns;
 };
 
-/* Wait for a request: spin while there was one a moment ago and the workers need no core, then sleep. */
+/* Wait for a request: spin while there was one a moment ago and the workers need no core, then sleep. EINTR: look whether to end. */
 ssize_t loop_read(struct mnt *m, int fd, void *buf, size_t len)
 {
     uint64_t until = clock_mono_ns() + SPIN_NS;
@@ -64,9 +69,15 @@ ssize_t loop_read(struct mnt *m, int fd, void *buf, size_t len)
                 __builtin_ia32_pause();
             continue;
         }
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, -1) < 0)
+        struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = m->stop_fd, .events = POLLIN } };
+        int r = poll(p, 2, m->draining ? DRAIN_LOOK_MS : -1);
+        if (r < 0)
             return -1;
+        if (r == 0 || p[1].revents) {
+            m->reads = 0;
+            errno = EINTR;
+            return -1;
+        }
         until = clock_mono_ns() + SPIN_NS;
     }
 }
@@ -111,6 +122,11 @@ static void answer(struct loop *l, struct slot *s)
 
 static void put_free(struct loop *l, struct slot *s)
 {
+    if (s->copy) {
+        free(s->buf.mem);
+        free(s);
+        return;
+    }
     mutex_lock(&l->lock);
     s->next = l->free;
     l->free = s;
@@ -144,6 +160,65 @@ static void *worker(void *arg)
     return NULL;
 }
 
+static void enqueue(struct loop *l, struct queue *q, struct slot *s)
+{
+    s->next = NULL;
+    mutex_lock(&l->lock);
+    *q->last = s;
+    q->last = &s->next;
+    pthread_cond_signal(&q->work);
+    mutex_unlock(&l->lock);
+}
+
+/* May the kernel know more of this file than we do? Then answer after it was written; a worker does that, for this thread cannot. */
+static void flush_one(struct loop *l, struct slot *s)
+{
+    const struct fuse_in_header *h = s->buf.mem;
+    struct holofs_attr a;
+    if (holofs_getattr(l->m->fs, h->nodeid, &a) || flush_file(l->m, h->nodeid, a.gen))
+        s->notes.unsure = true;
+    enqueue(l, &l->main, s);
+}
+
+/* Waits for the kernel to write, and answers nothing. */
+static void *flusher(void *arg)
+{
+    struct queue *q = arg;
+    struct loop *l = q->loop;
+    bool able = flush_prepare(l->m->stop_fd) == 0;
+    mutex_lock(&l->lock);
+    for (;;) {
+        struct slot *s = q->first;
+        if (l->stop) /* nobody gets an answer any more */
+            break;
+        if (!s && !l->flush_all) {
+            mutex_wait(&l->lock, &q->work);
+            continue;
+        }
+        if (s) {
+            q->first = s->next;
+            if (!q->first)
+                q->last = &q->first;
+        }
+        mutex_unlock(&l->lock);
+        if (s && able) {
+            flush_one(l, s);
+        } else if (s) {
+            s->notes.unsure = true;
+            enqueue(l, &l->main, s);
+        } else {
+            if (able)
+                flush_all(l->m);
+            l->flushed = true;
+            stop_request(l->m->stop_fd);
+        }
+        mutex_lock(&l->lock);
+        l->flush_all &= s != NULL;
+    }
+    mutex_unlock(&l->lock);
+    return NULL;
+}
+
 /* A buffer for the next request. */
 static struct slot *get_free(struct loop *l)
 {
@@ -159,22 +234,74 @@ static struct slot *get_free(struct loop *l)
     return s ? s : calloc(1, sizeof(*s));
 }
 
-static void enqueue(struct loop *l, struct slot *s)
+static struct slot *copy_of(const struct slot *s)
 {
-    struct queue *q = s->notes.opcode == FUSE_LSEEK ? &l->lseek : &l->main;
-    s->next = NULL;
+    struct slot *c = calloc(1, sizeof(*c));
+    if (!c || !(c->buf.mem = malloc(s->buf.size))) {
+        free(c);
+        return NULL;
+    }
+    memcpy(c->buf.mem, s->buf.mem, s->buf.size);
+    c->buf.size = s->buf.size;
+    c->notes = s->notes;
+    c->copy = true;
+    return c;
+}
+
+/* Hand a request over to the thread for its sort. */
+static void hand_over(struct loop *l, struct slot *s)
+{
+    const struct fuse_in_header *h = s->buf.mem;
     l->m->busy++;
-    mutex_lock(&l->lock);
-    *q->last = s;
-    q->last = &s->next;
-    pthread_cond_signal(&q->work);
-    mutex_unlock(&l->lock);
+    if (h->opcode == FUSE_LSEEK && !virtual_is(h->nodeid) && holofs_has_writers(l->m->fs, h->nodeid)) {
+        struct slot *c = copy_of(s);
+        if (c) {
+            put_free(l, s);
+            enqueue(l, &l->flush, c);
+            return;
+        }
+        s->notes.unsure = true;
+    }
+    enqueue(l, &l->main, s);
+}
+
+/*
+ * Asked to end: first everything that the kernel has not sent yet, while it is answered as ever; then what that brought; then the end.
+ * Asked again a moment later, at once.
+ */
+static bool shall_end(struct loop *l)
+{
+    struct mnt *m = l->m;
+    uint64_t now = clock_mono_ns();
+    bool flushed = l->flushed;
+    if (stop_requests(m->stop_fd) && !m->draining) {
+        if (l->asked && !flushed && now - l->asked_ns > IN_EARNEST_NS)
+            return true;
+        if (!l->asked) {
+            l->asked_ns = now;
+            mutex_lock(&l->lock);
+            l->flush_all = true;
+            pthread_cond_signal(&l->flush.work);
+            mutex_unlock(&l->lock);
+        }
+        l->asked++;
+    }
+    if (!flushed)
+        return false;
+    if (!m->draining) {
+        m->draining = true;
+        l->drain_ns = now + DRAIN_NS;
+    }
+    struct pollfd p = { .fd = fuse_session_fd(m->session), .events = POLLIN };
+    return now > l->drain_ns || (m->busy == 0 && poll(&p, 1, 0) == 0);
 }
 
 static int receive(struct loop *l)
 {
     struct fuse_session *se = l->m->session;
     while (!fuse_session_exited(se)) {
+        if ((l->m->draining || l->m->reads++ % LOOK_EVERY == 0) && shall_end(l))
+            break;
         struct slot *s = get_free(l);
         if (!s)
             return -ENOMEM;
@@ -192,20 +319,27 @@ static int receive(struct loop *l)
             answer(l, s);
             put_free(l, s);
         } else {
-            enqueue(l, s);
+            hand_over(l, s);
         }
     }
     return 0;
 }
 
-static void fini(struct loop *l)
+static void free_slots(struct slot *s)
 {
-    while (l->free) {
-        struct slot *s = l->free;
-        l->free = s->next;
+    while (s) {
+        struct slot *next = s->next;
         free(s->buf.mem);
         free(s);
+        s = next;
     }
+}
+
+static void fini(struct loop *l)
+{
+    free_slots(l->free);
+    free_slots(l->main.first);
+    free_slots(l->flush.first);
     mutex_fini(&l->lock);
 }
 
@@ -225,19 +359,22 @@ int loop_run(struct mnt *m)
     mutex_init(&l.lock, 1);
     cond_init(&l.freed);
     init_queue(&l, &l.main);
-    init_queue(&l, &l.lseek);
+    init_queue(&l, &l.flush);
     if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK))
         return -errno;
-    while (n <= m->threads && pthread_create(&thread[n], NULL, worker, n ? &l.main : &l.lseek) == 0)
+    while (n <= m->threads && pthread_create(&thread[n], NULL, n ? worker : flusher, n ? &l.main : &l.flush) == 0)
         n++;
     int e = n > 1 ? receive(&l) : -EAGAIN;
     mutex_lock(&l.lock);
     l.stop = true;
     pthread_cond_broadcast(&l.main.work);
-    pthread_cond_broadcast(&l.lseek.work);
+    pthread_cond_broadcast(&l.flush.work);
     mutex_unlock(&l.lock);
-    while (n)
+    while (n > 1)
         pthread_join(thread[--n], NULL);
+    fuse_session_unmount(m->session); /* nobody answers any more: it ends what the flusher may wait for */
+    if (n)
+        pthread_join(thread[0], NULL);
     fini(&l);
     return e;
 }

@@ -14,6 +14,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -29,47 +31,47 @@ static bool contains(const char *outer, const char *inner)
     return strncmp(outer, inner, n) == 0 && (inner[n] == 0 || inner[n] == '/' || strcmp(outer, "/") == 0);
 }
 
-static int resolve(struct mount_options *o, char store[PATH_MAX], char target[PATH_MAX], char *why, size_t cap)
+static int check_dir(const char *target, char *why, size_t cap)
 {
     struct stat st;
+    int e = stat(target, &st) ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    if (e)
+        snprintf(why, cap, "%.*s: %s", PATH_MAX, target, strerror(e));
+    return -e;
+}
+
+static int resolve(struct mount_options *o, char store[PATH_MAX], char target[PATH_MAX], char *why, size_t cap)
+{
+    bool dead = false;
     if (!realpath(o->source, store)) {
         snprintf(why, cap, "%s: %s", o->source, strerror(errno));
         return -errno;
     }
-    if (!realpath(o->target, target) || stat(target, &st)) {
-        int e = errno;
-        snprintf(why, cap, "%s: %s", o->target, e == ENOTCONN ? "a dead mount is in the way: clear it with umount -l" : strerror(e));
-        return -e;
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        snprintf(why, cap, "%s: %s", o->target, strerror(ENOTDIR));
-        return -ENOTDIR;
+    int e = mounts_resolve(o->target, target);
+    if (e) {
+        snprintf(why, cap, "%s: %s", o->target, strerror(-e));
+        return e;
     }
     if (contains(store, target) || contains(target, store)) {
         snprintf(why, cap, "%s and %s: %s", o->source, o->target, holo_strerror(-HOLO_ENESTED));
         return -HOLO_ENESTED;
     }
-    return holofs_probe(store, why, cap);
+    e = holofs_probe(store, why, cap); /* before the mount point is asked: what is mounted there may hang */
+    if (!e)
+        e = mounts_check(target, o->clear_stale, &dead, why, cap);
+    return e || dead ? e : check_dir(target, why, cap);
 }
 
 /* Large sequential reads want more than the 128 KiB the kernel reads ahead by itself. */
-static void raise_readahead(const char *target)
+static void raise_readahead(const struct mount_point *p)
 {
-    char line[8192], point[PATH_MAX], name[64];
-    unsigned major, minor;
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major, &minor, point) != 3 || strcmp(point, target) != 0)
-            continue;
-        snprintf(name, sizeof(name), "/sys/class/bdi/%u:%u/read_ahead_kb", major, minor);
-        FILE *ra = fopen(name, "we");
-        if (ra) {
-            fprintf(ra, "1024\n");
-            fclose(ra);
-        }
+    char name[64];
+    snprintf(name, sizeof(name), "/sys/class/bdi/%u:%u/read_ahead_kb", p->major, p->minor);
+    FILE *ra = fopen(name, "we");
+    if (ra) {
+        fprintf(ra, "1024\n");
+        fclose(ra);
     }
-    if (f)
-        fclose(f);
 }
 
 static struct fuse_session *make_session(const struct mount_options *o, const char *store, struct mnt *m)
@@ -93,27 +95,48 @@ static struct fuse_session *make_session(const struct mount_options *o, const ch
     return s;
 }
 
-static int mount_and_serve(struct mnt *m, const char *target, char *why, size_t cap)
+static int serve(struct mnt *m, char *why, size_t cap)
 {
-    if (fuse_set_signal_handlers(m->session) || fuse_session_mount(m->session, target)) {
-        snprintf(why, cap, "%.*s: cannot be mounted", PATH_MAX, target);
-        return -EIO;
-    }
+    struct mount_point p;
     int e = session_hook(m);
     if (!e) {
-        raise_readahead(target);
-        prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* refused without privileges: not needed then */
+        if (mounts_at(m->target, &p)) {
+            m->dev = makedev(p.major, p.minor);
+            raise_readahead(&p);
+        }
         e = loop_run(m);
     }
     fuse_session_unmount(m->session);
-    fuse_remove_signal_handlers(m->session);
+    if (e < 0)
+        snprintf(why, cap, "%.*s: cannot be served: %s%s", PATH_MAX, m->target, strerror(-e),
+                 e == -EAGAIN ? " (a limit on processes or memory keeps threads from starting)" : "");
     return e > 0 ? 0 : e;
+}
+
+static int mount_and_serve(struct mnt *m, bool clear_stale, char *why, size_t cap)
+{
+    m->stop_fd = stop_init();
+    int e = m->stop_fd < 0 ? m->stop_fd : 0;
+    if (e)
+        snprintf(why, cap, "signals: %s", strerror(-e));
+    if (!e && clear_stale) { /* only now: the store is locked and opens */
+        e = mounts_clear(m->target, why, cap);
+        if (!e)
+            e = check_dir(m->target, why, cap);
+    }
+    if (!e && fuse_session_mount(m->session, m->target)) {
+        snprintf(why, cap, "%.*s: cannot be mounted", PATH_MAX, m->target);
+        e = -EIO;
+    }
+    return e ? e : serve(m, why, cap);
 }
 
 static int run(struct mount_options *o, const char *store, const char *target, int answering, char *why, size_t cap)
 {
-    struct mnt m = { .threads = o->threads, .answering = answering };
+    struct mnt m = { .threads = o->threads, .answering = answering, .target = target };
     struct rlimit files;
+    stop_ignore_accidents();
+    prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* threads inherit it; refused without privileges: not needed then */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
@@ -127,7 +150,7 @@ static int run(struct mount_options *o, const char *store, const char *target, i
         holofs_close(m.fs);
         return -EINVAL;
     }
-    e = mount_and_serve(&m, target, why, cap);
+    e = mount_and_serve(&m, o->clear_stale, why, cap);
     int c = holofs_close(m.fs);
     fuse_session_destroy(m.session);
     if (!e && c)
@@ -135,17 +158,21 @@ static int run(struct mount_options *o, const char *store, const char *target, i
     return e ? e : c;
 }
 
-/* Wait for the child: a zero byte says that the mount answers, anything else is its reason. */
-static int wait_for_child(int fd)
+/* Wait for the child: a zero byte says that the mount answers, anything else is its reason. A dead mount is not left behind. */
+static int wait_for_child(int fd, pid_t child, const char *target)
 {
-    char why[1200];
+    char why[1200], ignored[2 * PATH_MAX];
+    int status = 0;
     ssize_t n, got = 0;
     while ((n = read(fd, why + got, sizeof(why) - 1 - (size_t)got)) > 0)
         got += n;
     if (got == 1 && why[0] == 0)
         return 0;
     why[got] = 0;
-    fprintf(stderr, "holofs: %s\n", got ? why : "the mount ended before it answered");
+    if (!got && waitpid(child, &status, 0) == child && WIFSIGNALED(status))
+        snprintf(why, sizeof(why), "the mount ended before it answered: %s", strsignal(WTERMSIG(status)));
+    fprintf(stderr, "holofs: %s\n", why[0] ? why : "the mount ended before it answered");
+    mounts_clear(target, ignored, sizeof(ignored));
     return EXIT_FAILED;
 }
 
@@ -187,7 +214,7 @@ int main(int argc, char **argv)
         }
         if (child > 0) {
             close(pipes[1]);
-            return wait_for_child(pipes[0]);
+            return wait_for_child(pipes[0], child, target);
         }
         close(pipes[0]);
         into_background();

@@ -12,7 +12,7 @@
 enum { EXIT_USAGE = 16 };
 
 static const char known[] = "redundancy=N, compress=off|auto|zstd:L, ecc=auto|scalar|avx2|gfni|cuda, cache=SIZE, commit=SECONDS, "
-                            "threads=N, ro, rw, atime, relatime, noatime, strictatime, diratime, nodiratime, allow_other, "
+                            "threads=N, clear_stale, ro, rw, atime, relatime, noatime, strictatime, diratime, nodiratime, allow_other, "
                             "allow_root, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, context=…, and what "
                             "fstab uses (defaults, nofail, noauto, user, _netdev, lazytime, x-…)";
 
@@ -114,6 +114,8 @@ static int own_option(struct mount_options *o, const char *s)
         if (!number(s + 8, 1, 64, &n))
             return -1;
         o->threads = (unsigned)n;
+    } else if (strcmp(s, "clear_stale") == 0) {
+        o->clear_stale = true;
     } else if (strcmp(s, "noatime") == 0) {
         o->store.atime = HOLOFS_ATIME_NEVER;
     } else if (strcmp(s, "relatime") == 0 || strcmp(s, "atime") == 0 || strcmp(s, "nostrictatime") == 0) {

@@ -113,9 +113,8 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 {
     uint64_t out = 0;
     (void)fi;
-    if (!virtual_is(ino) && holofs_has_writers(mnt_of(req)->fs, ino)) /* the kernel writes its dirty pages first */
-        fuse_lowlevel_notify_inval_inode(mnt_of(req)->session, ino, 0, 0);
-    int e = virtual_is(ino) ? -EINVAL : holofs_seek(mnt_of(req)->fs, ino, (uint64_t)off, whence, &out);
+    /* Rather no answer than a hole where the kernel has data: programs then take all of it for data. */
+    int e = virtual_is(ino) || session_unsure() ? -EINVAL : holofs_seek(mnt_of(req)->fs, ino, (uint64_t)off, whence, &out);
     if (e)
         reply_code(req, e);
     else

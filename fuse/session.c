@@ -50,6 +50,11 @@ bool session_setattr_kills_priv(void)
     return current.setattr_kill;
 }
 
+bool session_unsure(void)
+{
+    return current.unsure;
+}
+
 static const char *op_name(uint32_t opcode)
 {
     static const char *const names[HOLOFS_OPS_MAX] = {
@@ -78,8 +83,8 @@ static void note_request(struct mnt *m, void *buf, size_t len)
     struct fuse_in_header *h = buf;
     const char *body = (const char *)buf + sizeof(*h);
     size_t n = len - sizeof(*h);
-    current.write_kill = current.setattr_kill = current.resizes = false;
     rename_tmpfile(h);
+    current.write_kill = current.setattr_kill = current.resizes = current.unsure = false;
     current.opcode = h->opcode;
     current.started_ns = clock_mono_ns();
     if (h->opcode == FUSE_WRITE && n >= sizeof(struct fuse_write_in)) {

@@ -207,6 +207,46 @@ holo_kill() {
     umount -i -l "$MNT"
 }
 
+# refused NAME PATTERN command…: fails, without a signal, with one line of at most two that matches PATTERN.
+refused() {
+    local name=$1 pattern=$2 out rc
+    shift 2
+    out=$(timeout 60 "$@" 2>&1)
+    rc=$?
+    if [ $rc -eq 0 ] || [ $rc -ge 124 ]; then
+        t_fail "$name" "exit $rc: $*" "$out"
+        umount -i "$MNT" 2>/dev/null
+        return
+    fi
+    if ! grep -Eiq -- "$pattern" <<<"$out"; then
+        t_fail "$name says why" "wanted /$pattern/, got: $out"
+        return
+    fi
+    t "$name in one clear line" test "$(grep -c . <<<"$out")" -le 2
+}
+
+# mount(8) finds its helpers in /sbin only and gives them no PATH of ours: stand-ins lead to those under test.
+put_helpers() {
+    local h
+    for h in mount umount; do
+        if [ -e "/sbin/$h.fuse.holofs" ]; then
+            mv "/sbin/$h.fuse.holofs" "$WORK/$h.installed"
+        fi
+        printf '#!/bin/sh\nPATH=%s:$PATH exec sh %s "$@"\n' "$BIN" "$TOP/tools/$h.fuse.holofs" >"/sbin/$h.fuse.holofs"
+        chmod 755 "/sbin/$h.fuse.holofs"
+    done
+}
+
+take_helpers() {
+    local h
+    for h in mount umount; do
+        rm -f "/sbin/$h.fuse.holofs"
+        if [ -e "$WORK/$h.installed" ]; then
+            mv "$WORK/$h.installed" "/sbin/$h.fuse.holofs"
+        fi
+    done
+}
+
 # holo_serve command…: run it, and remount whenever it runs `$WORK/remount`.
 holo_serve() {
     cat >"$WORK/remount" <<TXT

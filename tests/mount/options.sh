@@ -6,24 +6,6 @@
 . "$(dirname "$0")/lib.sh"
 holo_only
 
-# refused NAME PATTERN command…: fails, without a signal, with one line of at most two that matches PATTERN.
-refused() {
-    local name=$1 pattern=$2 out rc
-    shift 2
-    out=$(timeout 60 "$@" 2>&1)
-    rc=$?
-    if [ $rc -eq 0 ] || [ $rc -ge 124 ]; then
-        t_fail "$name" "exit $rc: $*" "$out"
-        umount -i "$MNT" 2>/dev/null
-        return
-    fi
-    if ! grep -Eiq -- "$pattern" <<<"$out"; then
-        t_fail "$name says why" "wanted /$pattern/, got: $out"
-        return
-    fi
-    t "$name in one clear line" test "$(grep -c . <<<"$out")" -le 2
-}
-
 store_hash() { # all bytes of the store but its lock
     (cd "$STORE" && find . -type f ! -name lock -print0 | sort -z | xargs -0 b2sum | b2sum)
 }
@@ -126,28 +108,6 @@ mounted_read_only() {
     refused "a write" 'read-only' sh -c "echo x >'$MNT/kept'"
     umount -i "$MNT"
     wait_unlocked
-}
-
-# mount(8) finds its helpers in /sbin only and gives them no PATH of ours: stand-ins lead to those under test.
-put_helpers() {
-    local h
-    for h in mount umount; do
-        if [ -e "/sbin/$h.fuse.holofs" ]; then
-            mv "/sbin/$h.fuse.holofs" "$WORK/$h.installed"
-        fi
-        printf '#!/bin/sh\nPATH=%s:$PATH exec sh %s "$@"\n' "$BIN" "$TOP/tools/$h.fuse.holofs" >"/sbin/$h.fuse.holofs"
-        chmod 755 "/sbin/$h.fuse.holofs"
-    done
-}
-
-take_helpers() {
-    local h
-    for h in mount umount; do
-        rm -f "/sbin/$h.fuse.holofs"
-        if [ -e "$WORK/$h.installed" ]; then
-            mv "$WORK/$h.installed" "/sbin/$h.fuse.holofs"
-        fi
-    done
 }
 
 helpers() {
