@@ -38,6 +38,17 @@ int log_writable(const struct holofs *fs)
     return atomic_load_explicit(&fs->failed, memory_order_relaxed);
 }
 
+/* Whoever waits for the sealer or the indexer looks at `failed` before: under their locks, so that nobody sleeps through it. */
+static void wake_waiting(struct holofs *fs)
+{
+    mutex_lock(&fs->head_lock);
+    pthread_cond_broadcast(&fs->head_cond);
+    mutex_unlock(&fs->head_lock);
+    mutex_lock(&fs->indexer_lock);
+    pthread_cond_broadcast(&fs->applied_cond);
+    mutex_unlock(&fs->indexer_lock);
+}
+
 void fs_fail(struct holofs *fs, int error, const char *what)
 {
     int none = 0;
@@ -45,6 +56,7 @@ void fs_fail(struct holofs *fs, int error, const char *what)
         return;
     event_add(fs, "store_failed", "s:s, s:s", "what", what, "error", holo_strerror(error));
     log_err("%s: %s: nothing is written any more; what was synced is safe", what, holo_strerror(error));
+    wake_waiting(fs);
 }
 
 static int add_segment(struct txg *t, const struct extent *e)

@@ -52,7 +52,7 @@ int note_ring_place(struct holofs *fs, const struct ring_txg *t);
 /* Free ring space that is not needed any more (COMMIT held). */
 void commit_advance_tail(struct holofs *fs);
 
-/* Stop writing for good: the first reason stays, and is told. */
+/* Stop writing for good: the first reason stays, and is told; whoever waits is woken. No lock from HEAD on is held. */
 void fs_fail(struct holofs *fs, int error, const char *what);
 
 /* ---- what cannot be written now and is tried again (trouble.c) ---- */

@@ -5,11 +5,12 @@
 #   decode  SOAK_GROUPS (100,000) damaged groups of each kind of damage
 #   flips   FLIPS_CONTAINERS (20) containers of 64 MiB with one flipped byte in a thousand; SEED chooses them (random)
 #   bytes   damaged byte strings: SOAK_GROUPS / 20 of each kind, and one of 1 GiB
+#   power   power cuts of whole stores, for SOAK_MINUTES (60); SEED is the first seed (random)
 #   fuzz    every fuzz target, together for SOAK_MINUTES (60)
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode flips bytes fuzz mount}
+parts=${SOAK_PARTS:-decode flips bytes power fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -35,6 +36,20 @@ part_flips() {
 
 part_bytes() {
     WAVE_ECC_SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} WAVE_ECC_SOAK=$((${SOAK_GROUPS:-100000} / 20)) program test_ecc_wave_ecc
+}
+
+# One seed after another; a run is one test.
+part_power() {
+    local seed=${SEED:-$((RANDOM * 32768 + RANDOM))} end=$((SECONDS + ${SOAK_MINUTES:-60} * 60)) good=0 bad=0
+    while [ $SECONDS -lt $end ]; do
+        if POWER_SEED=$seed POWER_ROUNDS=4 POWER_OPS=60 POWER_POINTS=30 "$build/tests/test_power_crash"; then
+            good=$((good + 1))
+        else
+            bad=$((bad + 1))
+        fi
+        seed=$((seed + 1))
+    done
+    echo "$good passed, $bad failed"
 }
 
 part_fuzz() {

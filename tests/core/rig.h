@@ -32,7 +32,7 @@
 
 #ifdef __SANITIZE_THREAD__
 /* Children of these tests start threads of their own. */
-const char *__tsan_default_options(void);
+__attribute__((weak)) const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
     return "die_after_fork=0";
