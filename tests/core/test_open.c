@@ -105,6 +105,12 @@ static void only_readable(struct superblock *sb, uint8_t *block)
     sb->ro_compat = 2;
 }
 
+static void harmless(struct superblock *sb, uint8_t *block)
+{
+    (void)block;
+    sb->compat = UINT64_C(1) << 40;
+}
+
 static void a_directory_without_a_store_is_refused(void **state)
 {
     (void)state;
@@ -155,21 +161,87 @@ static void newer_and_impossible_superblocks_are_refused(void **state)
     refuse_changed(impossible, EUCLEAN);
 }
 
+static void with_features(struct rig *r, void (*change)(struct superblock *sb, uint8_t *block))
+{
+    rig_start(r);
+    rig_file(r, "file", 1, 100000);
+    rig_close(r);
+    change_super(r, change, SUPER_COPIES);
+}
+
+/* For mounts, reading or writing. */
+static void an_unknown_incompat_feature_is_refused(void **state)
+{
+    (void)state;
+    struct rig r;
+    with_features(&r, incompatible);
+    refused(&r, EPROTONOSUPPORT);
+    r.opt.read_only = true;
+    refused(&r, EPROTONOSUPPORT);
+    uint64_t before = sum_of(&r);
+    assert_int_equal(holofs_probe(r.dir, r.why, sizeof(r.why)), -HOLO_EFEATURE);
+    assert_true(sum_of(&r) == before);
+    rig_remove_tree(r.dir);
+}
+
 static void features_that_allow_reading_only_open_read_only(void **state)
 {
     (void)state;
     struct rig r;
-    rig_start(&r);
-    rig_file(&r, "file", 1, 100000);
-    rig_close(&r);
-    change_super(&r, only_readable, SUPER_COPIES);
+    with_features(&r, only_readable);
     refused(&r, EROFS);
     uint64_t before = sum_of(&r);
     r.opt.read_only = true;
     rig_open(&r);
     rig_expect_file(&r, "file", 1, 100000);
+    rig_close(&r);
+    assert_true(sum_of(&r) == before);
     rig_stop(&r);
-    assert_true(before != 0);
+}
+
+static void expect_compat(struct rig *r, uint64_t want)
+{
+    for (unsigned i = 0; i < SUPER_COPIES; i++) {
+        char file[32], name[PATH_MAX];
+        uint8_t block[BLOCK_SIZE];
+        struct superblock sb;
+        snprintf(file, sizeof(file), "superblock.%u", i);
+        rig_name(r, file, name);
+        int fd = open(name, O_RDONLY);
+        assert_int_equal(pread(fd, block, sizeof(block), 0), sizeof(block));
+        close(fd);
+        assert_int_equal(super_decode(block, &sb), 0);
+        assert_true(sb.compat == want);
+    }
+}
+
+static void an_unknown_compat_feature_is_ignored_and_kept(void **state)
+{
+    (void)state;
+    struct rig r;
+    with_features(&r, harmless);
+    rig_open(&r);
+    rig_expect_file(&r, "file", 1, 100000);
+    rig_file(&r, "other", 2, 50000);
+    rig_reopen(&r);
+    rig_expect_file(&r, "other", 2, 50000);
+    rig_close(&r);
+    expect_compat(&r, UINT64_C(1) << 40);
+    rig_stop(&r);
+}
+
+/* mkfs sets what it knows only, also where a store with more was before. */
+static void a_new_store_has_known_features_only(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct holofs_geometry g = rig_geometry();
+    with_features(&r, harmless);
+    assert_int_equal(holofs_format(r.dir, &g, r.why, sizeof(r.why)), -ENOTEMPTY);
+    g.force = true;
+    rig_format(&r, &g);
+    expect_compat(&r, SUPER_COMPAT_KNOWN);
+    rig_remove_tree(r.dir);
 }
 
 static void reading_only_changes_nothing(void **state)
@@ -315,7 +387,10 @@ int main(void)
         cmocka_unit_test(a_directory_without_a_store_is_refused),
         cmocka_unit_test(a_file_in_place_of_a_store_is_refused),
         cmocka_unit_test(newer_and_impossible_superblocks_are_refused),
+        cmocka_unit_test(an_unknown_incompat_feature_is_refused),
         cmocka_unit_test(features_that_allow_reading_only_open_read_only),
+        cmocka_unit_test(an_unknown_compat_feature_is_ignored_and_kept),
+        cmocka_unit_test(a_new_store_has_known_features_only),
         cmocka_unit_test(reading_only_changes_nothing),
         cmocka_unit_test(a_store_in_use_is_refused),
         cmocka_unit_test(an_engine_that_is_not_there_is_refused),
