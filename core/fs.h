@@ -146,7 +146,7 @@ struct loss {
     bool records; /* records that nothing else has */
     bool hold;    /* not accepted: the index keeps saying `held`, so that the next mount finds the loss again */
     struct meta_state held;
-    uint64_t last_epoch; /* the newest that wrote to the log */
+    uint64_t last_epoch; /* the newest that wrote to the log; UINT64_MAX: there is no log */
     uint64_t skipped;    /* items about inodes that there are not */
     struct loss_range {
         uint64_t ino, off, len;

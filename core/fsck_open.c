@@ -217,6 +217,10 @@ int fsck_open(struct fsck *f)
     if (f->o->rebuild_index)
         fsck_tell(f, PR_INDEX_ASKED, FSCK_NOTED, NULL);
     int e = open_hooked(f, false, f->o->rebuild_index);
+    if ((e == -HOLO_EVOTE || e == -HOLO_EFORMAT || e == -ENOENT) && f->mode == FSCK_ALL) { /* superblocks or journals are gone: remake.h */
+        f->accept_loss = true;
+        e = open_hooked(f, false, f->o->rebuild_index);
+    }
     if (!e)
         e = accept_loss(f);
     if (e == -HOLO_EBUSYSTORE || e == -ENOMEM)

@@ -28,6 +28,7 @@
 #include "core/log.h"
 #include "core/open.h"
 #include "core/recover.h"
+#include "core/remake.h"
 #include "core/salvage.h"
 #include "core/scrub.h"
 
@@ -48,6 +49,8 @@ int store_lock(const char *path, bool read_only, int *fd)
     char name[PATH_MAX];
     snprintf(name, sizeof(name), "%s/lock", path);
     *fd = open(name, (read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0 && errno == ENOENT && read_only) /* nobody has it open for writing: that makes the file */
+        *fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     if (*fd < 0)
         return -errno;
     if (flock(*fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
@@ -56,6 +59,17 @@ int store_lock(const char *path, bool read_only, int *fd)
     close(*fd);
     *fd = -1;
     return e;
+}
+
+/* No copy of the superblock is right any more, of a store that is there. */
+static bool super_is_gone(struct backing *b, int e)
+{
+    return e == -HOLO_EVOTE || (e == -HOLO_EFORMAT && remake_is_store(b));
+}
+
+static void explain_super(char *why, size_t cap, const char *path)
+{
+    snprintf(why, cap, "%.200s: no copy of the superblock is right; it is made again by: holofsck -y %.200s", path, path);
 }
 
 int holofs_probe(const char *path, char *why, size_t why_cap)
@@ -70,6 +84,11 @@ int holofs_probe(const char *path, char *why, size_t why_cap)
         return e;
     }
     e = super_read(b, &sb, &vote);
+    if (super_is_gone(b, e)) {
+        explain_super(why, why_cap, path);
+        b->ops->close(b);
+        return e;
+    }
     if (!e)
         e = super_check_features(&sb) == -HOLO_EFEATURE ? -HOLO_EFEATURE : 0;
     b->ops->close(b);
@@ -98,6 +117,14 @@ static int open_codes(struct holofs *fs)
 static int read_super(struct holofs *fs, char *why, size_t cap)
 {
     int e = super_read(fs->backing, &fs->sb, &fs->vote);
+    if (super_is_gone(fs->backing, e)) {
+        e = fs->opt.accept_loss ? remake_super(fs->backing, &fs->sb) : e;
+        if (e) {
+            explain_super(why, cap, fs->path);
+            return e;
+        }
+        event_add(fs, "superblock_remade", "s:i, s:i", "ring_blocks", (int)fs->sb.ring_blocks, "r", (int)fs->sb.r);
+    }
     if (!e)
         e = super_check_features(&fs->sb);
     if (e == -EROFS && fs->read_only)
@@ -268,6 +295,20 @@ void fs_release(struct holofs *fs)
     free(fs);
 }
 
+static int open_ring(struct holofs *fs)
+{
+    int e = ring_open(fs->backing, fs->sb.uuid, fs->sb.ring_blocks, fs->read_only, &fs->ring);
+    if (e == -ENOENT && fs->opt.accept_loss && !fs->read_only) {
+        event_add(fs, "part_remade", "s:s", "part", "both journals");
+        e = ring_format(fs->backing, fs->sb.ring_blocks);
+        if (!e)
+            e = ring_open(fs->backing, fs->sb.uuid, fs->sb.ring_blocks, false, &fs->ring);
+    }
+    if (!e && ring_made_copies(fs->ring))
+        event_add(fs, "part_remade", "s:s", "part", ring_made_copies(fs->ring) == 1 ? "journal.0" : "journal.1");
+    return e;
+}
+
 static int open_parts(struct holofs *fs, char *why, size_t cap)
 {
     int e = 0;
@@ -300,8 +341,10 @@ static int open_parts(struct holofs *fs, char *why, size_t cap)
         explain(why, cap, "remap table", e);
         return e;
     }
-    e = ring_open(fs->backing, fs->sb.uuid, fs->sb.ring_blocks, fs->read_only, &fs->ring);
-    if (e)
+    e = open_ring(fs);
+    if (e == -ENOENT)
+        snprintf(why, cap, "ring: both journals are missing; new ones are made by: holofsck -y %.200s", fs->path);
+    else if (e)
         explain(why, cap, "ring", e);
     return e;
 }
@@ -318,6 +361,7 @@ static void continue_log(struct holofs *fs)
 
 static int begin_epoch(struct holofs *fs)
 {
+    remake_small_parts(fs);
     if (fs->unclean)
         remove_garbage(fs);
     int e = fs->loss.any ? loss_log(fs) : 0;

@@ -73,7 +73,7 @@ int each_container_file(struct holofs *fs, int (*cb)(void *arg, uint32_t id), vo
     for (size_t i = 0; i < ids.n && !e; i++)
         e = cb(arg, ids.v[i]);
     free(ids.v);
-    return e;
+    return e == -ENOENT ? 0 : e; /* no folder, no files */
 }
 
 struct meta_file {

@@ -86,7 +86,7 @@ static int scan_ring(struct holofs *fs, struct ring_log *l)
     if (fs->unclean && scan->n)
         event_add(fs, "unclean_stop", "s:I, s:b", "txg", (json_int_t)scan->txgs[scan->n - 1].txg, "torn_tail", scan->torn);
     fs->loss.any = scan->lost_txgs || newest_is_missing(fs, scan);
-    fs->loss.last_epoch = scan->n ? scan->txgs[scan->n - 1].epoch : 0;
+    fs->loss.last_epoch = scan->n ? scan->txgs[scan->n - 1].epoch : UINT64_MAX;
     return 0;
 }
 
@@ -137,7 +137,8 @@ static void follow_index(struct holofs *fs, struct ring_log *l)
     }
     l->n = n;
     fs->loss.any = true;
-    fs->loss.last_epoch = s->epoch;
+    if (newest)
+        fs->loss.last_epoch = s->epoch;
 }
 
 static int open_index(struct holofs *fs, struct ring_log *l)

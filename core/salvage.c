@@ -5,7 +5,7 @@
  * Invariants:
  *  1. No byte is made up: what a head does not know, and what lies beyond the end that a file had before records were lost and is in no
  *     extent, becomes an extent that says «lost» in the same txg that lets the store go on.
- *  2. A container is taken back only if the last epoch sealed it: an older one of that number may be another's garbage.
+ *  2. A container is taken back only if the last epoch sealed it, or no log is left: an older one may be garbage that could not be deleted.
  *  3. Nothing is written by a store that is open for reading only.
  */
 #include "core/salvage.h"
@@ -287,7 +287,7 @@ static int adopt(struct holofs *fs, uint32_t id)
     if (copen_file(fs, id, true, &o, &bad))
         return 0;
     struct container_info info = { .id = id, .cls = o->h.cls, .state = CONTAINER_SEALED, .r = o->h.r, .used = o->h.used };
-    bool right = o->h.cls == CLASS_DATA && o->h.epoch == l->last_epoch;
+    bool right = o->h.cls == CLASS_DATA && (o->h.epoch == l->last_epoch || l->last_epoch == UINT64_MAX);
     copen_free(o);
     if (!right)
         return 0;

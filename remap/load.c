@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "store/vote.h"
 
 enum { BLOCK = REMAP_BLOCK_SIZE, PIECE = 1 << 20 };
@@ -203,13 +205,71 @@ static bool vote_header(struct loader *ld)
     return ld->copy[0].valid;
 }
 
-static int logs_replay(struct loader *ld, struct remap_loaded *out)
+/* Is a right header of another store among them? Then it is not damage. */
+static bool is_foreign(const struct loader *ld)
+{
+    struct remap_header h;
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        for (size_t k = 0; k < REMAP_HEADERS && ld->copy[i].img.p; k++) {
+            const uint8_t *p = ld->copy[i].img.p + k * REMAP_HEADER_SIZE;
+            if (remap_header_decode(p, p + 16, &h) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Blocks of a spare file that is there. */
+static uint32_t spare_blocks(struct backing *b, uint32_t number)
+{
+    char name[24];
+    struct bfile *f;
+    uint64_t size = 0;
+    snprintf(name, sizeof(name), "spare/%04u.spare", (unsigned)number);
+    if (b->ops->open(b, name, BACKING_READ, &f))
+        return 0;
+    if (f->ops->size(f, &size))
+        size = 0;
+    f->ops->close(f);
+    return size / BLOCK < REMAP_BLOCKS_MAX / REMAP_SPARES_MAX ? (uint32_t)(size / BLOCK) : REMAP_BLOCKS_MAX / REMAP_SPARES_MAX;
+}
+
+/*
+ * No header is left anywhere. An entry that is right says where the log begins, and the spare files say what there is; with no entry
+ * either it is an empty table. A remap that is lost does no harm, nor does its spare block when it is used again.
+ */
+static void make_header(struct loader *ld, struct backing *b)
+{
+    struct remap_header h = { .first = 1 };
+    struct remap_entry e;
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        const struct remap_image *img = &ld->copy[i].img;
+        for (uint64_t slot = 0; img->p && remap_slot_offset(slot) + REMAP_ENTRY_SIZE <= img->len; slot++) {
+            const uint8_t *p = img->p + remap_slot_offset(slot);
+            uint64_t sequence = le64_get(p);
+            if (sequence > slot + h.first && sequence <= INT64_MAX && remap_entry_decode(p, ld->uuid, sequence, &e))
+                h.first = sequence - slot;
+        }
+    }
+    for (uint32_t number = 0; number < REMAP_SPARES_MAX; number++) {
+        uint32_t blocks = spare_blocks(b, number);
+        if (blocks)
+            h.spare[h.n_spares++] = (struct remap_spare){ number, blocks };
+    }
+    ld->copy[0].h = h;
+    ld->copy[0].valid = true;
+    log_err("remap table: no header is left in any copy: made anew; blocks whose remaps are lost are rebuilt from parity when read");
+}
+
+static int logs_replay(struct loader *ld, struct backing *b, struct remap_loaded *out)
 {
     const struct remap_header *newest = header_newest(ld);
-    if (!newest && vote_header(ld))
-        newest = header_newest(ld);
-    if (!newest)
+    if (!newest && is_foreign(ld))
         return -HOLO_ECORRUPT;
+    out->made = !newest && !vote_header(ld);
+    if (out->made)
+        make_header(ld, b);
+    newest = header_newest(ld);
     int rc = remap_map_create(newest, &ld->map);
     struct extent x = { 0 };
     for (const struct remap_header *h = header_above(ld, 0); h && rc == 0; h = header_above(ld, h->first)) {
@@ -231,7 +291,7 @@ int remap_log_load(struct backing *b, const uint8_t uuid[16], struct remap_loade
     for (unsigned i = 0; i < REMAP_COPIES && rc == 0; i++)
         rc = copy_read(b, i, uuid, &ld.copy[i]);
     if (rc == 0)
-        rc = logs_replay(&ld, out);
+        rc = logs_replay(&ld, b, out);
     for (size_t i = 0; i < REMAP_COPIES; i++)
         free(ld.copy[i].img.p);
     if (rc)

@@ -15,10 +15,11 @@ struct remap_loaded {
     struct remap_image image;   /* that log, merged from its copies */
     uint64_t next;              /* the sequence number that comes next */
     uint64_t lost;              /* entries found in no copy */
+    bool made;                  /* no header was left: a new one */
     bool equal[REMAP_COPIES];   /* the copy is the image, byte for byte */
 };
 
-/* -HOLO_ECORRUPT if no copy is readable, -HOLO_EVERSION if one is newer than this program. Writes nothing. */
+/* -HOLO_ECORRUPT if the copies are another store's, -HOLO_EVERSION if one is newer than this program. Writes nothing. */
 int remap_log_load(struct backing *b, const uint8_t uuid[16], struct remap_loaded *out, struct remap_map **out_map);
 void remap_loaded_fini(struct remap_loaded *ld);
 

@@ -18,7 +18,7 @@ int remap_log_format(struct backing *b, const uint8_t uuid[16], const struct rem
 
 /*
  * Load what the copies agree on into a new map, and repair copies that are stale or damaged unless read_only.
- * A repair that fails is made up for before the next append. -HOLO_ECORRUPT if no copy is readable.
+ * A repair that fails is made up for before the next append. -HOLO_ECORRUPT if the copies are another store's.
  */
 int remap_log_open(struct backing *b, const uint8_t uuid[16], bool read_only, struct remap_log **out, struct remap_map **out_map);
 void remap_log_close(struct remap_log *l);

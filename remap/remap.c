@@ -11,6 +11,7 @@
  */
 #include "remap/remap.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,14 +65,27 @@ int remap_format(struct backing *b, const uint8_t uuid[16], uint32_t spare_block
     return rc ? rc : remap_log_format(b, uuid, &h);
 }
 
-/* A spare file that is missing is told once; the table works without it. */
+/* Open a spare file; one that is missing is made again: what was in it is rebuilt from parity. */
+static int spare_open(struct remap_table *t, const struct remap_spare *s, const char *name, struct bfile **out)
+{
+    int rc = t->b->ops->open(t->b, name, BACKING_READ, out);
+    if (rc != -ENOENT || t->read_only)
+        return rc;
+    log_err("%s: missing: made anew; blocks that were remapped to it are rebuilt from parity when read", name);
+    rc = t->b->ops->mkdir(t->b, "spare");
+    if (rc == 0)
+        rc = spare_create(t->b, s->number, s->blocks);
+    return rc ? rc : t->b->ops->open(t->b, name, BACKING_READ, out);
+}
+
+/* A spare file that cannot be had is told once; the table works without it. */
 static void spares_open(struct remap_table *t)
 {
     const struct remap_header *h = remap_log_header(t->log);
     for (uint32_t i = 0; i < h->n_spares; i++) {
         char name[24];
         spare_name(h->spare[i].number, name);
-        int rc = t->b->ops->open(t->b, name, BACKING_READ, &t->spare[i]);
+        int rc = spare_open(t, &h->spare[i], name, &t->spare[i]);
         if (rc == 0 && !t->read_only)
             rc = t->b->ops->open(t->b, name, BACKING_WRITE | BACKING_DIRECT, &t->spare_direct[i]);
         if (rc)

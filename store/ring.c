@@ -317,7 +317,7 @@ int ring_append(struct ring *r, struct ring_txg *t, const struct ring_data *data
             continue;
         if (c > 0 && !r->caught_up)
             catch_up(r);
-        r->caught_up |= c > 0;
+        r->caught_up = c > 0;
         error = write_txg(r, c, t, data, n_data, records, records_len);
         if (error) {
             r->failed |= 1u << c;

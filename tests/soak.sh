@@ -4,13 +4,14 @@
 # 'N passed, N failed', and so does the whole.
 #   decode  SOAK_GROUPS (100,000) damaged groups of each kind of damage
 #   flips   FLIPS_CONTAINERS (20) containers of 64 MiB with one flipped byte in a thousand; SEED chooses them (random)
+#   ruin    RUIN_ROUNDS (200) whole stores of each kind, damaged all over
 #   bytes   damaged byte strings: SOAK_GROUPS / 20 of each kind, and one of 1 GiB
 #   power   power cuts of whole stores, for SOAK_MINUTES (60); SEED is the first seed (random)
 #   fuzz    every fuzz target, together for SOAK_MINUTES (60)
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode flips bytes power fuzz mount}
+parts=${SOAK_PARTS:-decode flips ruin bytes power fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -32,6 +33,10 @@ part_decode() {
 part_flips() {
     SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} FLIPS_CONTAINERS=${FLIPS_CONTAINERS:-20} FLIPS_ROUNDS=${FLIPS_ROUNDS:-100} \
         program test_core_flips
+}
+
+part_ruin() {
+    SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} RUIN_ROUNDS=${RUIN_ROUNDS:-200} program test_core_ruin
 }
 
 part_bytes() {

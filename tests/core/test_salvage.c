@@ -328,6 +328,181 @@ static void what_lost_records_have_written_is_no_hole(void **state)
     rig_stop(&r);
 }
 
+/* ---- parts that are gone ---- */
+
+static void drop_all(struct rig *r, const char *prefix, int n)
+{
+    char name[64];
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "%s.%d", prefix, i);
+        drop(r, name);
+    }
+}
+
+/* Two files, one sealed, one in the ring only. */
+static void two_files(struct rig *r)
+{
+    start_raw(r);
+    synced_file(r, "sealed", 1, BIG);
+    rig_do(r, "seal");
+    synced_file(r, "fresh", 2, SMALL);
+    rig_close(r);
+}
+
+static void expect_two_files(struct rig *r)
+{
+    rig_expect_file(r, "sealed", 1, BIG);
+    rig_expect_file(r, "fresh", 2, SMALL);
+    assert_true(writable(r));
+}
+
+static void refused_naming_holofsck(struct rig *r)
+{
+    assert_true(rig_try_open(r) < 0);
+    assert_non_null(strstr(r->why, "holofsck -y"));
+    assert_null(strchr(r->why, '\n'));
+    r->opt.accept_loss = true;
+    rig_open(r);
+}
+
+static void superblocks_come_back_from_containers(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct rig r;
+        two_files(&r);
+        char name[64];
+        for (int i = 0; i < 5; i++) {
+            snprintf(name, sizeof(name), "superblock.%d", i);
+            if (gone)
+                drop(&r, name);
+            else
+                ruin_blocks(&r, name, 0, 1);
+        }
+        refused_naming_holofsck(&r);
+        assert_true(rig_event(&r, "superblock_remade", "ring_blocks"));
+        expect_two_files(&r);
+        rig_close(&r);
+        r.opt.accept_loss = false;
+        rig_open(&r);
+        expect_two_files(&r);
+        rig_stop(&r);
+    }
+}
+
+static void superblocks_come_back_without_a_container(void **state)
+{
+    (void)state;
+    struct rig r;
+    start_raw(&r);
+    synced_file(&r, "fresh", 2, SMALL);
+    rig_close(&r);
+    drop_all(&r, "superblock", 5);
+    refused_naming_holofsck(&r);
+    rig_expect_file(&r, "fresh", 2, SMALL);
+    rig_reopen(&r);
+    rig_expect_file(&r, "fresh", 2, SMALL);
+    rig_stop(&r);
+}
+
+static void a_ring_that_is_gone_is_made_anew(void **state)
+{
+    (void)state;
+    for (int index_too = 0; index_too < 2; index_too++) {
+        struct rig r;
+        two_files(&r);
+        drop_all(&r, "journal", 2);
+        if (index_too)
+            drop(&r, "index.db");
+        refused_naming_holofsck(&r);
+        assert_true(rig_event(&r, "part_remade", "journals"));
+        rig_expect_file(&r, "sealed", 1, BIG);
+        assert_true(writable(&r));
+        if (index_too) {
+            assert_true(rig_event(&r, "metadata_lost", "from_txg"));
+        } else {
+            assert_true(is_lost(&r, "fresh", 0, SMALL));
+            assert_true(rig_event(&r, "data_lost", "\"path\":\"/fresh\""));
+        }
+        rig_close(&r);
+        r.opt.accept_loss = false;
+        rig_open(&r);
+        rig_expect_file(&r, "sealed", 1, BIG);
+        assert_true(writable(&r));
+        rig_stop(&r);
+    }
+}
+
+/* Ring, index and containers: only a root is left to go on from. */
+static void even_a_store_without_anything_gets_a_root_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    start_raw(&r);
+    synced_file(&r, "fresh", 2, SMALL);
+    rig_close(&r);
+    drop_all(&r, "journal", 2);
+    drop(&r, "index.db");
+    refused_naming_holofsck(&r);
+    assert_true(writable(&r));
+    rig_reopen(&r);
+    assert_true(writable(&r));
+    rig_stop(&r);
+}
+
+static void small_parts_that_are_gone_are_made_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct stat st;
+    char name[PATH_MAX];
+    two_files(&r);
+    drop_all(&r, "remap", 5);
+    drop(&r, "lock");
+    drop(&r, "reserve");
+    drop(&r, "spare/0000.spare");
+    rig_name(&r, "spare", name);
+    assert_int_equal(rmdir(name), 0);
+    rig_name(&r, "containers/000/notes.txt", name); /* files of others are left alone */
+    close(open(name, O_WRONLY | O_CREAT, 0600));
+    rig_open(&r);
+    expect_two_files(&r);
+    rig_close(&r);
+    assert_int_equal(stat(name, &st), 0);
+    rig_name(&r, "reserve", name);
+    assert_true(stat(name, &st) == 0 && st.st_size == 65536);
+    drop(&r, "lock");
+    r.opt.read_only = true;
+    rig_open(&r);
+    rig_expect_file(&r, "sealed", 1, BIG);
+    rig_stop(&r);
+}
+
+static void containers_that_are_all_gone_cost_their_files_only(void **state)
+{
+    (void)state;
+    for (int index_too = 0; index_too < 2; index_too++) {
+        struct rig r;
+        char name[PATH_MAX];
+        two_files(&r);
+        rig_name(&r, "containers", name);
+        rig_remove_tree(name);
+        if (index_too)
+            drop(&r, "index.db");
+        r.opt.accept_loss = index_too;
+        rig_open(&r);
+        if (!index_too) {
+            assert_true(is_lost(&r, "sealed", 0, BIG));
+            rig_expect_file(&r, "fresh", 2, SMALL);
+        }
+        rig_file(&r, "again", 5, BIG);
+        rig_do(&r, "seal");
+        rig_reopen(&r);
+        rig_expect_file(&r, "again", 5, BIG);
+        rig_stop(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +515,12 @@ int main(void)
         cmocka_unit_test(lost_records_are_told_and_open_for_reading_only),
         cmocka_unit_test(an_accepted_loss_is_written_down_and_the_store_goes_on),
         cmocka_unit_test(what_lost_records_have_written_is_no_hole),
+        cmocka_unit_test(superblocks_come_back_from_containers),
+        cmocka_unit_test(superblocks_come_back_without_a_container),
+        cmocka_unit_test(a_ring_that_is_gone_is_made_anew),
+        cmocka_unit_test(even_a_store_without_anything_gets_a_root_again),
+        cmocka_unit_test(small_parts_that_are_gone_are_made_again),
+        cmocka_unit_test(containers_that_are_all_gone_cost_their_files_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* remake.h: parts of a store that are gone, made again from what is left. Before anything of the store is in use. */
+#ifndef HOLO_CORE_REMAKE_H
+#define HOLO_CORE_REMAKE_H
+
+#include "core/fs.h"
+
+/*
+ * A superblock from container headers, which repeat its fields; where there is no container, from the remap table's header and the size
+ * of the ring. The label is lost. Writes nothing. -HOLO_EFORMAT if too little is left, -HOLO_EVERSION if containers are newer than this program.
+ */
+int remake_super(struct backing *b, struct superblock *sb);
+
+/* Is there anything of a store here? For messages. */
+bool remake_is_store(struct backing *b);
+
+/* Folders, and the reserve if its file is missing: a store that opens for writing has them. What fails is told. */
+void remake_small_parts(struct holofs *fs);
+
+#endif
