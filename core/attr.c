@@ -68,21 +68,28 @@ void holofs_accessed(struct holofs *fs, uint64_t ino)
 
 /* ---- holes ---- */
 
-int load_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end, int64_t *stored)
+int load_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end)
 {
-    uint32_t win = (uint32_t)(off / WINDOW_SIZE), last = (uint32_t)((end - 1) / WINDOW_SIZE);
-    *stored = 0;
-    while (end > off && win <= last) {
+    uint32_t first = (uint32_t)(off / WINDOW_SIZE), last = (uint32_t)((end - 1) / WINDOW_SIZE);
+    if (end <= off)
+        return 0;
+    for (uint32_t b = 0; b < i->wtab_size; b++) {
+        for (struct iwin *w = i->wtab[b]; w; w = w->next) {
+            if (w->win >= first && w->win <= last)
+                w->dirty_txg = UINT64_MAX;
+        }
+    }
+    for (uint32_t win = first; win <= last; win++) {
         struct iwin *w;
-        int r = inode_next_window(fs, i, win, &win);
-        if (r <= 0 || win > last)
-            return r < 0 ? r : 0;
-        int e = inode_window(fs, i, win, &w);
-        if (e)
+        int r = inode_next_in_index(fs, i, win, &win);
+        if (r == 0 || (r > 0 && win > last))
+            return 0;
+        int e = r < 0 ? r : inode_window(fs, i, win, &w);
+        if (e) {
+            restamp_windows(i, i->dirty_txg);
             return e;
-        for (uint32_t n = 0; n < w->w.n; n++)
-            *stored += extent_live(&w->w.e[n]);
-        win++;
+        }
+        w->dirty_txg = UINT64_MAX;
     }
     return 0;
 }
@@ -181,8 +188,7 @@ static void forget_capability(struct inode *i)
 /* Cut [size, old size) off: the record's item, and the new stored bytes in the image. */
 static int prepare_shrink(struct holofs *fs, struct inode *i, uint64_t size, struct inode_image *img, struct rec *r)
 {
-    int64_t stored;
-    int e = load_windows(fs, i, size, i->img.size, &stored);
+    int e = load_windows(fs, i, size, i->img.size);
     if (!e)
         rec_range_gone(r, i->ino, size, HOLO_FILE_SIZE_MAX - size);
     img->size = size;
@@ -285,9 +291,9 @@ static int punch_locked(struct holofs *fs, struct inode *i, uint64_t off, uint64
     uint8_t space[512];
     struct rec r;
     uint64_t txg;
-    int64_t now = clock_real_ns(), delta, stored;
+    int64_t now = clock_real_ns(), delta;
     uint64_t cut = end < i->img.size ? end : i->img.size;
-    int e = off < cut ? load_windows(fs, i, off, cut, &stored) : 0;
+    int e = off < cut ? load_windows(fs, i, off, cut) : 0;
     if (e)
         return e;
     struct inode_image img = i->img;

@@ -20,7 +20,10 @@ int punch_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end
 /* Windows punched before their record had a txg (UINT64_MAX) get it (lock held). */
 void restamp_windows(struct inode *i, uint64_t txg);
 
-/* Load the windows that [off, end) touches and that hold extents, so that punching cannot fail later (lock held). */
-int load_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end, int64_t *stored);
+/*
+ * Load the windows that [off, end) touches and that hold extents, so that punching cannot fail later (lock held). However many
+ * they are, none is dropped before restamp_windows: it would come back from the index as it was. If it fails, that is done.
+ */
+int load_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end);
 
 #endif

@@ -387,6 +387,7 @@ static void drop_clean(struct holofs *fs, struct inode *i)
             fs->n_windows--;
         }
     }
+    i->drop_at = i->n_win + i->n_win / 2 + WINDOWS_PER_INODE; /* not again for each of very many that must stay */
 }
 
 static int grow_windows(struct inode *i)
@@ -439,7 +440,7 @@ int inode_window(struct holofs *fs, struct inode *i, uint32_t win, struct iwin *
         *out = w;
         return 0;
     }
-    if (i->n_win >= WINDOWS_PER_INODE)
+    if (i->n_win >= WINDOWS_PER_INODE && i->n_win >= i->drop_at)
         drop_clean(fs, i);
     if (i->n_win >= i->wtab_size) {
         int e = grow_windows(i);
@@ -465,6 +466,16 @@ int inode_window(struct holofs *fs, struct inode *i, uint32_t win, struct iwin *
     return 0;
 }
 
+int inode_next_in_index(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win)
+{
+    if ((uint64_t)first * WINDOW_SIZE >= i->img.size)
+        return 0;
+    mutex_lock(&fs->reader_lock);
+    int e = meta_read_next_window(fs->reader, i->ino, first, win);
+    reader_unlock(fs, e);
+    return e == 0 ? 1 : e == -ENOENT ? 0 : e;
+}
+
 int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win)
 {
     uint32_t best = UINT32_MAX, in_index;
@@ -474,15 +485,11 @@ int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32
                 best = w->win;
         }
     }
-    if ((uint64_t)first * WINDOW_SIZE < i->img.size && best > first) {
-        mutex_lock(&fs->reader_lock);
-        int e = meta_read_next_window(fs->reader, i->ino, first, &in_index);
-        reader_unlock(fs, e);
-        if (e && e != -ENOENT)
-            return e;
-        if (!e && in_index < best)
-            best = in_index;
-    }
+    int r = best > first ? inode_next_in_index(fs, i, first, &in_index) : 0;
+    if (r < 0)
+        return r;
+    if (r && in_index < best)
+        best = in_index;
     *win = best;
     return best != UINT32_MAX;
 }

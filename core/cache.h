@@ -27,7 +27,7 @@ struct xattr {
 struct iwin {
     struct iwin *next; /* hash chain */
     uint32_t win;
-    uint64_t dirty_txg;
+    uint64_t dirty_txg; /* UINT64_MAX: of a record that has no txg yet */
     struct window w;
 };
 
@@ -52,7 +52,7 @@ struct inode {
     struct inode_image img;
     _Atomic uint64_t dirty_txg;
     struct iwin **wtab;
-    uint32_t wtab_size, n_win;
+    uint32_t wtab_size, n_win, drop_at; /* clean windows are dropped when there are drop_at */
     struct xattr *xattrs;
     bool xattrs_loaded;
     char *target;
@@ -101,6 +101,8 @@ static inline void inode_dirty(struct inode *i, uint64_t txg)
 int inode_window(struct holofs *fs, struct inode *i, uint32_t win, struct iwin **out);
 /* The first window >= first that has extents or is in memory: 1 and *win, 0 if none (lock held). */
 int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win);
+/* The same of what the index has; those in memory are not looked at (lock held). */
+int inode_next_in_index(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win);
 
 /* Load the xattrs (lock held). */
 int inode_load_xattrs(struct holofs *fs, struct inode *i);

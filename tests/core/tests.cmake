@@ -1,4 +1,5 @@
 holo_test(core write core remap meta store cuda ecc base)
+holo_test(core memory core remap meta store cuda ecc base)
 holo_test(core rebuild core remap meta store cuda ecc base)
 holo_test(core damage core remap meta store cuda ecc base)
 holo_test(core flips core remap meta store cuda ecc base)
