@@ -17,7 +17,7 @@ struct extent extent_lost(uint64_t off, uint32_t len)
 
 uint32_t extent_live(const struct extent *e)
 {
-    return e->codec != EXTENT_ZSTD ? e->len : (uint32_t)((uint64_t)e->stored * e->len / e->raw);
+    return e->codec != EXTENT_ZSTD ? e->len : (uint32_t)(((uint64_t)e->stored * e->len + e->raw - 1) / e->raw);
 }
 
 static uint64_t extent_end(const struct extent *e)

@@ -54,7 +54,7 @@ struct extent extent_lost(uint64_t off, uint32_t len);
 /* Called for each change of the live bytes of a container. */
 typedef void (*extent_live_fn)(void *arg, uint32_t container, int64_t delta_bytes);
 
-/* Stored bytes an extent stands for: its share of the piece. */
+/* Stored bytes an extent stands for: its share of the piece, rounded up: never 0, so that what is referred to counts as live. */
 uint32_t extent_live(const struct extent *e);
 
 void extent_encode(struct wr *w, const struct extent *e);
