@@ -156,6 +156,8 @@ ssize_t holofs_copy(struct holofs *fs, uint64_t from, uint64_t from_off, uint64_
 int holofs_fsync(struct holofs *fs, uint64_t ino);
 
 /* ---- extended attributes ---- */
+/* flags: XATTR_CREATE, XATTR_REPLACE; with an access ACL, HOLOFS_XATTR_CLEAR_SGID takes the set-group-id bit as well. */
+#define HOLOFS_XATTR_CLEAR_SGID (1 << 30)
 int holofs_setxattr(struct holofs *fs, uint64_t ino, const char *name, const void *value, size_t len, int flags);
 ssize_t holofs_getxattr(struct holofs *fs, uint64_t ino, const char *name, void *value, size_t cap); /* cap 0: the size */
 ssize_t holofs_listxattr(struct holofs *fs, uint64_t ino, char *list, size_t cap);

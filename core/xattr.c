@@ -105,8 +105,8 @@ static bool known_namespace(const char *name)
     return strcmp(name, acl_access) == 0 || strcmp(name, acl_default) == 0;
 }
 
-/* Log and take over one change; value NULL removes (lock held). */
-static int change(struct holofs *fs, struct inode *i, struct xattr *old, const char *name, const void *value, size_t len)
+/* Log and take over one change; value NULL removes; flags as with holofs_setxattr (lock held). */
+static int change(struct holofs *fs, struct inode *i, struct xattr *old, const char *name, const void *value, size_t len, int flags)
 {
     size_t name_len = strlen(name), cap = 512 + name_len + len;
     uint8_t *space = malloc(cap);
@@ -121,6 +121,8 @@ static int change(struct holofs *fs, struct inode *i, struct xattr *old, const c
     img.flags |= INODE_HAS_XATTR;
     if (!e && value && strcmp(name, acl_access) == 0) {
         e = acl_to_mode(value, len, &img.mode);
+        if (flags & HOLOFS_XATTR_CLEAR_SGID)
+            img.mode &= ~(uint32_t)S_ISGID;
         if (!e && acl_is_minimal(value, len)) { /* the mode says it all */
             destroy(x);
             x = NULL;
@@ -159,7 +161,7 @@ static int set_locked(struct holofs *fs, struct inode *i, const char *name, cons
         return -ENODATA;
     if (strcmp(name, acl_default) == 0 && !S_ISDIR(i->type))
         return -EACCES;
-    return change(fs, i, old, name, value, len);
+    return change(fs, i, old, name, value, len, flags);
 }
 
 int holofs_setxattr(struct holofs *fs, uint64_t ino, const char *name, const void *value, size_t len, int flags)
@@ -197,7 +199,7 @@ int holofs_removexattr(struct holofs *fs, uint64_t ino, const char *name)
     e = inode_load_xattrs(fs, i);
     struct xattr *old = e ? NULL : xattr_find(i, name);
     if (!e)
-        e = old ? change(fs, i, old, name, NULL, 0) : -ENODATA;
+        e = old ? change(fs, i, old, name, NULL, 0, 0) : -ENODATA;
     mutex_unlock(&i->lock);
     inode_put(fs, i);
     return e;

@@ -21,7 +21,7 @@
 struct mnt {
     struct holofs *fs;
     struct fuse_session *session;
-    bool killpriv_v2;
+    bool killpriv_v2, setxattr_ext; /* the kernel offers them */
     unsigned threads;
     _Atomic unsigned busy; /* requests that workers have or will get */
     int answering; /* pipe to the starting process, told when the mount answers; -1 */
@@ -58,6 +58,7 @@ struct request_notes {
     bool resizes; /* truncates or grows a file */
     bool unnamed; /* a create without a name */
     bool unsure;  /* lseek: the kernel may have bytes that are not known here */
+    bool acl_clears_sgid; /* the setter of an access ACL may not keep set-gid */
     uint32_t opcode;
     uint64_t started_ns;
 };
@@ -71,6 +72,8 @@ void session_init(void *userdata, struct fuse_conn_info *conn);
 /* Did the kernel ask that the write in hand drops privileges? Valid in the thread that handles it. */
 bool session_write_kills_priv(void);
 bool session_setattr_kills_priv(void);
+/* Does the access ACL in hand come from someone who may not keep the file's set-group-id bit? */
+bool session_acl_clears_sgid(void);
 /* Is the create in hand one without a name (O_TMPFILE)? */
 bool session_creates_unnamed(void);
 /* Could it not be had what the kernel knows of this file (lseek)? */

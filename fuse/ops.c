@@ -132,6 +132,8 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
+    if (session_acl_clears_sgid())
+        flags |= HOLOFS_XATTR_CLEAR_SGID;
     reply_code(req, virtual_is(ino) ? -EPERM : holofs_setxattr(mnt_of(req)->fs, ino, name, value ? value : "", size, flags));
 }
 

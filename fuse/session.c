@@ -5,7 +5,7 @@
  * The hook exists for what libfuse 3.14 does not know. HANDLE_KILLPRIV_V2: without it the kernel asks for
  * security.capability before every write. The INIT reply gets the flag when the kernel offered it, and
  * requests that say «drop privileges» are remembered for the thread that handles them (linux/fuse.h). TMPFILE:
- * O_TMPFILE.
+ * O_TMPFILE. SETXATTR_EXT: an ACL set by someone outside the file's group takes its set-group-id bit.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +43,11 @@ bool session_write_kills_priv(void)
 bool session_creates_unnamed(void)
 {
     return current.unnamed;
+}
+
+bool session_acl_clears_sgid(void)
+{
+    return current.acl_clears_sgid;
 }
 
 bool session_setattr_kills_priv(void)
@@ -84,7 +89,7 @@ static void note_request(struct mnt *m, void *buf, size_t len)
     const char *body = (const char *)buf + sizeof(*h);
     size_t n = len - sizeof(*h);
     rename_tmpfile(h);
-    current.write_kill = current.setattr_kill = current.resizes = current.unsure = false;
+    current.write_kill = current.setattr_kill = current.resizes = current.unsure = current.acl_clears_sgid = false;
     current.opcode = h->opcode;
     current.started_ns = clock_mono_ns();
     if (h->opcode == FUSE_WRITE && n >= sizeof(struct fuse_write_in)) {
@@ -104,15 +109,33 @@ static void note_request(struct mnt *m, void *buf, size_t len)
         struct fuse_init_in i = { 0 };
         memcpy(&i, body, n < sizeof(i) ? n : sizeof(i));
         m->killpriv_v2 = i.flags & FUSE_HANDLE_KILLPRIV_V2;
+        m->setxattr_ext = i.flags & FUSE_SETXATTR_EXT;
     }
+}
+
+/* Take out of a setxattr what SETXATTR_EXT put into it: libfuse gets the request as it was before. Returns its new length. */
+static size_t shorten_setxattr(struct fuse_in_header *h, size_t len)
+{
+    struct fuse_setxattr_in x;
+    char *body = (char *)(h + 1);
+    if (len < sizeof(*h) + sizeof(x))
+        return len;
+    memcpy(&x, body, sizeof(x));
+    current.acl_clears_sgid = x.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID;
+    memmove(body + FUSE_COMPAT_SETXATTR_IN_SIZE, body + sizeof(x), len - sizeof(*h) - sizeof(x));
+    len -= sizeof(x) - FUSE_COMPAT_SETXATTR_IN_SIZE;
+    h->len = (uint32_t)len;
+    return len;
 }
 
 static ssize_t hook_read(int fd, void *buf, size_t len, void *userdata)
 {
     ssize_t n = loop_read(userdata, fd, buf, len);
-    if (n >= (ssize_t)sizeof(struct fuse_in_header))
-        note_request(userdata, buf, (size_t)n);
-    return n;
+    struct mnt *m = userdata;
+    if (n < (ssize_t)sizeof(struct fuse_in_header))
+        return n;
+    note_request(m, buf, (size_t)n);
+    return m->setxattr_ext && current.opcode == FUSE_SETXATTR ? (ssize_t)shorten_setxattr(buf, (size_t)n) : n;
 }
 
 static void count_reply(struct mnt *m, const struct iovec *iov)
@@ -128,9 +151,9 @@ static void count_reply(struct mnt *m, const struct iovec *iov)
 static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
     struct mnt *m = userdata;
-    if (current.opcode == FUSE_INIT && m->killpriv_v2 && count >= 2 && iov[1].iov_len >= 24) {
+    if (current.opcode == FUSE_INIT && count >= 2 && iov[1].iov_len >= 24) {
         struct fuse_init_out *out = iov[1].iov_base;
-        out->flags |= FUSE_HANDLE_KILLPRIV_V2;
+        out->flags |= (m->killpriv_v2 ? FUSE_HANDLE_KILLPRIV_V2 : 0) | (m->setxattr_ext ? FUSE_SETXATTR_EXT : 0);
     }
     count_reply(m, iov);
     return writev(fd, iov, count);

@@ -23,6 +23,12 @@ acls() {
     setfacl -m u:54321:r "$d/f"
     t "an entry lets its user in" setpriv --reuid 54321 --regid 54331 --clear-groups cat "$d/f"
     t_not "and nobody else" setpriv --reuid 54322 --regid 54332 --clear-groups cat "$d/f"
+    touch "$d/g" && chown 54321:54331 "$d/g" && chmod 2755 "$d/g" && chmod 755 "$d"
+    setpriv --reuid 54321 --regid 54331 --clear-groups setfacl -m u::rwx,g::rwx,o::rx "$d/g"
+    t_eq "an owner in the group keeps set-gid" 2775 "$(stat -c %a "$d/g")"
+    chmod 2755 "$d/g"
+    setpriv --reuid 54321 --regid 54332 --clear-groups setfacl -m u::rwx,g::rwx,o::rx "$d/g"
+    t_eq "an owner outside of it loses it" 775 "$(stat -c %a "$d/g")"
     t "entries are removed" setfacl -b "$d/f"
     t_eq "leaving none" "" "$(getfacl -np "$d/f" | grep 54321)"
     # An ACL that says no more than the mode is the mode.
