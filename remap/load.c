@@ -22,7 +22,9 @@ enum { BLOCK = REMAP_BLOCK_SIZE, PIECE = 1 << 20 };
 struct copy {
     struct remap_image img; /* p is NULL if nothing could be read */
     struct remap_header h;
-    bool valid; /* h is its header */
+    bool valid;    /* h is its header */
+    int error;     /* why not all of it could be read, 0: it was, or it is not there */
+    bool end_read; /* its last block could be */
 };
 
 /* What the copies of one log have together. */
@@ -38,14 +40,19 @@ struct loader {
 };
 
 /* A bad block costs its own entries only. */
-static void read_by_blocks(struct bfile *f, uint8_t *p, size_t len, uint64_t off)
+static void read_by_blocks(struct bfile *f, uint8_t *p, size_t len, uint64_t off, struct copy *c)
 {
-    for (size_t i = 0; i < len; i += BLOCK)
-        if (f->ops->pread(f, p + i, BLOCK, off + i) != 0)
+    for (size_t i = 0; i < len; i += BLOCK) {
+        int rc = f->ops->pread(f, p + i, BLOCK, off + i);
+        c->end_read = rc == 0;
+        if (rc) {
             memset(p + i, 0, BLOCK);
+            c->error = rc;
+        }
+    }
 }
 
-static int image_read(struct bfile *f, struct remap_image *out)
+static int image_read(struct bfile *f, struct copy *c)
 {
     uint64_t size;
     int rc = f->ops->size(f, &size);
@@ -60,10 +67,11 @@ static int image_read(struct bfile *f, struct remap_image *out)
         return -ENOMEM;
     for (uint64_t off = 0; off < size; off += PIECE) {
         size_t len = size - off < PIECE ? (size_t)(size - off) : PIECE;
-        if (f->ops->pread(f, (uint8_t *)p + off, len, off) != 0)
-            read_by_blocks(f, (uint8_t *)p + off, len, off);
+        c->end_read = f->ops->pread(f, (uint8_t *)p + off, len, off) == 0;
+        if (!c->end_read)
+            read_by_blocks(f, (uint8_t *)p + off, len, off, c);
     }
-    *out = (struct remap_image){ .p = p, .len = (size_t)size };
+    c->img = (struct remap_image){ .p = p, .len = (size_t)size };
     return 0;
 }
 
@@ -74,10 +82,14 @@ static int copy_read(struct backing *b, unsigned i, const uint8_t uuid[16], stru
     snprintf(name, sizeof(name), "remap.%u", i);
     struct bfile *f;
     int rc = b->ops->open(b, name, BACKING_READ | BACKING_DIRECT, &f);
-    if (rc)
+    if (rc) {
+        c->error = rc == -ENOENT ? 0 : rc;
         return 0;
-    rc = image_read(f, &c->img);
+    }
+    rc = image_read(f, c);
     f->ops->close(f);
+    if (rc && rc != -HOLO_ETRUNC)
+        c->error = rc;
     for (size_t k = 0; k < REMAP_HEADERS && rc == 0 && !c->valid; k++) {
         int bad = remap_header_decode(c->img.p + k * REMAP_HEADER_SIZE, uuid, &c->h);
         if (bad == -HOLO_EVERSION)
@@ -261,12 +273,38 @@ static void make_header(struct loader *ld, struct backing *b)
     log_err("remap table: no header is left in any copy: made anew; blocks whose remaps are lost are rebuilt from parity when read");
 }
 
+/* Why no copy could be read whole; 0 if one could, or none is there. */
+static int unread(const struct loader *ld)
+{
+    int error = 0;
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        const struct copy *c = &ld->copy[i];
+        if (c->img.p && !c->error)
+            return 0;
+        error = c->error ? c->error : error;
+    }
+    return error;
+}
+
+/* Is it known where the log F ends? All copies of it end there. */
+static bool end_is_known(const struct loader *ld, uint64_t first)
+{
+    for (size_t i = 0; i < REMAP_COPIES; i++) {
+        if (is_copy_of(&ld->copy[i], first) && ld->copy[i].end_read)
+            return true;
+    }
+    return false;
+}
+
 static int logs_replay(struct loader *ld, struct backing *b, struct remap_loaded *out)
 {
     const struct remap_header *newest = header_newest(ld);
+    const int error = unread(ld);
     if (!newest && is_foreign(ld))
         return -HOLO_ECORRUPT;
     out->made = !newest && !vote_header(ld);
+    if (out->made && error)
+        return error;
     if (out->made)
         make_header(ld, b);
     newest = header_newest(ld);
@@ -278,6 +316,8 @@ static int logs_replay(struct loader *ld, struct backing *b, struct remap_loaded
     }
     if (rc)
         return rc;
+    if (error && (out->lost || !end_is_known(ld, newest->first)))
+        return error;
     out->header = *newest;
     out->next = newest->first + x.slots;
     return merge(ld, &x, out);

@@ -19,7 +19,10 @@ struct remap_loaded {
     bool equal[REMAP_COPIES];   /* the copy is the image, byte for byte */
 };
 
-/* -HOLO_ECORRUPT if the copies are another store's, -HOLO_EVERSION if one is newer than this program. Writes nothing. */
+/*
+ * -HOLO_ECORRUPT if the copies are another store's, -HOLO_EVERSION if one is newer than this program. If reads fail in every copy and something
+ * is missing, why they did: a disk that does not answer has lost nothing yet. Writes nothing.
+ */
 int remap_log_load(struct backing *b, const uint8_t uuid[16], struct remap_loaded *out, struct remap_map **out_map);
 void remap_loaded_fini(struct remap_loaded *ld);
 

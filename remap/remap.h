@@ -27,7 +27,8 @@ int remap_format(struct backing *b, const uint8_t uuid[16], uint32_t spare_block
 /*
  * Load the table: the copy with the highest valid sequence wins, entry by entry; stale or damaged copies are
  * rewritten unless read_only. With no header left in any copy the table is made anew, from the entries that are right; spare files that
- * are missing are made again. -HOLO_ECORRUPT only if the copies are another store's.
+ * are missing are made again. -HOLO_ECORRUPT only if the copies are another store's; the error of reading if that fails in every copy and
+ * something is missing.
  */
 int remap_open(struct backing *b, const uint8_t uuid[16], bool read_only, struct remap_table **out);
 void remap_close(struct remap_table *t);

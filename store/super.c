@@ -196,11 +196,16 @@ int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote
 {
     struct candidate c[SUPER_COPIES];
     struct superblock voted;
-    unsigned looks_like = 0, newer = 0;
+    unsigned looks_like = 0, newer = 0, unread = 0;
+    int unread_error = 0;
     *vote = (struct super_vote){ 0 };
     read_copies(b, c);
     const struct candidate *best = choose(c);
     for (unsigned i = 0; i < SUPER_COPIES; i++) {
+        if (!c[i].read && c[i].error != -ENOENT && c[i].error != -HOLO_ETRUNC) {
+            unread++;
+            unread_error = c[i].error;
+        }
         looks_like += c[i].error != -HOLO_EFORMAT && c[i].error != -ENOENT && c[i].error != -HOLO_ETRUNC;
         newer += c[i].error == -HOLO_EVERSION;
         vote->valid += !c[i].error;
@@ -213,6 +218,8 @@ int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote
         *sb = voted;
         return 0;
     }
+    if (!best && unread >= 3) /* the disk, or who may read it: no reason to believe that the copies are gone */
+        return unread_error;
     if (!best)
         return looks_like ? -HOLO_EVOTE : -HOLO_EFORMAT;
     vote->agreeing = best->votes;

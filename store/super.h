@@ -43,7 +43,8 @@ int super_decode(const uint8_t block[BLOCK_SIZE], struct superblock *sb);
 /*
  * Read the copies and vote: three that are alike decide; else what most copies say byte by byte, if three carry that, flipped
  * as they may be; else most of the valid ones, and of those the newest. Returns 0, or: -HOLO_EFORMAT if no copy exists or none looks like one,
- * -HOLO_EVERSION if the winner is newer, -HOLO_EVOTE if no copy is valid.
+ * -HOLO_EVERSION if the winner is newer, -HOLO_EVOTE if no copy is valid; then why they cannot be read, if that is so for three or more:
+ * a disk that does not answer has lost nothing yet.
  */
 int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote);
 

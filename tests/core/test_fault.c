@@ -393,9 +393,75 @@ static void a_disk_that_fails_for_good_keeps_what_was_acknowledged(void **state)
         sweep(&way[i], 67, false);
 }
 
+/* ---- a disk that does not answer when the store is opened ---- */
+
+enum { MOUNT_FILES = 12, MOUNT_BYTES = 150000 };
+
+static void expect_files(struct rig *r)
+{
+    for (unsigned i = 0; i < MOUNT_FILES; i++) {
+        char name[16];
+        slot_name(i, name);
+        rig_expect_file(r, name, i, MOUNT_BYTES);
+    }
+}
+
+/* Half in containers, half in the ring; kept: the bytes of a store that nothing may change while it cannot be read. */
+static void mount_start(struct work *w)
+{
+    work_start(w);
+    for (unsigned i = 0; i < MOUNT_FILES; i++) {
+        char name[16];
+        slot_name(i, name);
+        rig_file(&w->r, name, i, MOUNT_BYTES);
+        if (i == MOUNT_FILES / 2)
+            rig_do(&w->r, "seal");
+    }
+    rig_do(&w->r, "sync");
+    rig_close(&w->r);
+}
+
+/* Opened while reads of some files fail, for good or from the n-th on: whatever came of that, afterwards all is there. */
+static bool mount_run(struct work *w, const char *name, unsigned ops, uint64_t after)
+{
+    const struct fault_rule rule = { ops, FAULT_ERROR, EIO, name, 0, 0, after, 0 };
+    const uint64_t hits = backing_fault_hits(w->fault);
+    backing_fault_add(w->fault, &rule);
+    if (rig_try_open(&w->r) == 0)
+        (void)holofs_close(w->r.fs); /* with what it could read */
+    else if (strstr(w->r.why, "holofsck -y"))
+        fail_msg("%s cannot be read: «%s»", name ? name : "all", w->r.why);
+    w->r.fs = NULL;
+    bool hit = backing_fault_hits(w->fault) > hits;
+    backing_fault_clear(w->fault);
+    rig_open(&w->r);
+    expect_files(&w->r);
+    rig_close(&w->r);
+    return hit;
+}
+
+static void a_disk_that_does_not_answer_at_mount_has_lost_nothing(void **state)
+{
+    (void)state;
+    static const char *const name[] = { NULL, "superblock.*", "journal.0", "journal.1", "journal.*", "remap.*", "containers/*", "spare/*", "reserve" };
+    struct work w;
+    mount_start(&w);
+    for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+        mount_run(&w, name[i], FAULT_READ, 0);
+        mount_run(&w, name[i], FAULT_READ | FAULT_OPEN, 0);
+    }
+    uint64_t n = 0, runs = 0; /* most reads are of the ring, and much alike */
+    for (; mount_run(&w, NULL, FAULT_READ | FAULT_OPEN, n); n += 1 + n / 8)
+        runs++;
+    print_message("%llu runs, %llu calls\n", (unsigned long long)runs, (unsigned long long)n);
+    rig_open(&w.r);
+    work_stop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_disk_that_does_not_answer_at_mount_has_lost_nothing),
         cmocka_unit_test(one_call_that_fails_is_seen_by_nobody),
         cmocka_unit_test(a_sync_that_fails_and_forgets_loses_nothing),
         cmocka_unit_test(a_disk_that_is_full_or_fails_for_a_while_loses_nothing),

@@ -281,6 +281,32 @@ static void flips_all_over_five_copies_cost_nothing(void **state)
     rig_free(r);
 }
 
+/* The disk stops to answer when `from` bytes of each copy are read, or at once; when it is back, so is the table. */
+static void a_disk_that_does_not_answer_leaves_the_table_as_it_is(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new(300);
+    for (uint32_t i = 0; i < 200; i++)
+        assert_int_equal(rig_add(r, 1, i, 0), 0);
+    remap_close(r->t);
+    r->t = NULL;
+    for (uint64_t from = 0; from <= 5 * BLK; from += BLK) {
+        struct remap_table *t = NULL;
+        uint64_t writes = backing_fault_writes(r->fault);
+        backing_fault_add(r->fault, &(struct fault_rule){ .ops = FAULT_READ, .err = EIO, .name = "remap.*", .from = from, .to = 1 << 30 });
+        assert_int_equal(remap_open(r->fault, rig_uuid, false, &t), -EIO);
+        assert_int_equal(backing_fault_writes(r->fault), writes);
+        backing_fault_clear(r->fault);
+        backing_fault_add(r->fault, &(struct fault_rule){ .ops = FAULT_OPEN, .err = EIO, .name = "remap.*" });
+        assert_int_equal(remap_open(r->fault, rig_uuid, false, &t), -EIO);
+        backing_fault_clear(r->fault);
+    }
+    assert_int_equal(remap_open(r->fault, rig_uuid, false, &r->t), 0);
+    for (uint32_t i = 0; i < 200; i++)
+        rig_expect(r, 1, i, 0);
+    rig_free(r);
+}
+
 static void unreadable_blocks_of_a_copy_cost_nothing_else(void **state)
 {
     (void)state;
@@ -706,6 +732,7 @@ int main(void)
         cmocka_unit_test(one_whole_copy_is_enough_whatever_happened_to_the_others),
         cmocka_unit_test(five_damaged_copies_make_one_whole_table),
         cmocka_unit_test(flips_all_over_five_copies_cost_nothing),
+        cmocka_unit_test(a_disk_that_does_not_answer_leaves_the_table_as_it_is),
         cmocka_unit_test(unreadable_blocks_of_a_copy_cost_nothing_else),
         cmocka_unit_test(an_entry_lost_in_every_copy_costs_only_itself),
         cmocka_unit_test(any_damage_of_all_copies_gives_right_bytes_or_none),
