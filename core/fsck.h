@@ -66,12 +66,7 @@ struct fsck_options {
     enum fsck_mode mode;
     const char *engine;       /* as in holofs_options */
     bool rebuild_index;       /* whatever the index says */
-    const char *only_path;    /* check only what is at and below this path; NULL: everything */
-    unsigned max_seconds;     /* stop after so long, to go on with `resume`; 0: never */
-    bool resume;              /* go on where the last run stopped */
-    const char *resume_file;  /* where the position is kept; NULL: in the store, unless nothing may be written */
-    const char *undo_file;    /* the old bytes of whatever is changed go here first */
-    const char *const *mapfile; /* ddrescue maps: "MAP" of the disk below the store, "NAME=MAP" of one of its files; NULL ends */
+    unsigned max_seconds;     /* stop after so long; 0: never */
     const char *tmp;          /* folder for the private index; NULL: $TMPDIR or /var/tmp */
     struct fsck_talk talk;
     int (*wrap)(void *arg, struct backing *lower, struct backing **out); /* tests: what stands between; NULL: nothing */
@@ -90,9 +85,6 @@ struct fsck_result {
  * others when it cannot be checked.
  */
 int holofs_fsck(const char *path, const struct fsck_options *o, struct fsck_result *out);
-
-/* Put back what an undo file holds. The store must not be in use. One line in `why` on failure. */
-int holofs_fsck_undo(const char *path, const char *undo_file, char *why, size_t why_cap);
 
 /*
  * Open for reading only, with a private index, whatever state the store is in: what can be read is read. Nothing is written to the

@@ -83,8 +83,6 @@ struct fsck {
     struct fsck_ids disagree; /* containers with parity that contradicts data */
     uint64_t *disagree_stripes;
     bool want_dump, changed;  /* changed: something was repaired that phase 9 looks at */
-    struct fsck_map *map;     /* areas that count as lost, or NULL */
-    struct fsck_undo *undo;
     uint32_t resume_from;     /* containers below are done */
 };
 
