@@ -185,6 +185,8 @@ void commit_advance_tail(struct holofs *fs)
     size_t drop = 0;
     while (drop + 1 < fs->n_place && fs->place[drop + 1].lsn <= ring_tail(fs->ring))
         drop++;
+    if (!drop)
+        return;
     memmove(fs->place, fs->place + drop, (fs->n_place - drop) * sizeof(*fs->place));
     fs->n_place -= drop;
 }

@@ -81,6 +81,12 @@ static void free_batch(struct holofs *fs, struct txg_done *d)
     }
 }
 
+void indexer_fini(struct holofs *fs)
+{
+    free_batch(fs, fs->done_first);
+    fs->done_first = NULL;
+}
+
 static int apply_batch(struct holofs *fs, struct applier *a, const struct txg_done *d, uint64_t *last)
 {
     const struct meta_state before = fs->state;

@@ -79,6 +79,7 @@ void commit_wake(struct holofs *fs);
 int indexer_enqueue(struct holofs *fs, const struct ring_txg *t, struct buf *records, uint32_t n_records);
 void *indexer_main(void *fs);
 /* Wait until the index has everything up to txg; with `durable`, also on the medium. Returns early if it failed. */
+void indexer_fini(struct holofs *fs); /* gives up what was not applied */
 void indexer_wait(struct holofs *fs, uint64_t txg, bool durable);
 static inline bool is_applied(struct holofs *fs, uint64_t txg)
 {

@@ -266,6 +266,7 @@ void fs_release(struct holofs *fs)
     if (fs->metalog)
         head_unref(fs, fs->metalog);
     commit_fini(fs);
+    indexer_fini(fs);
     ctab_fini(fs);
     cache_fini(fs);
     scratch_fini(fs);
