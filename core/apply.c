@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/ids.h"
 #include "core/container.h"
 #include "core/salvage.h"
 
@@ -191,8 +192,8 @@ int apply_lost(struct applier *a, uint64_t ino, const struct extent *x)
 }
 
 struct window_list {
-    uint32_t *v, last;
-    size_t n, cap;
+    struct ids ids;
+    uint32_t last;
 };
 
 static int note_window(void *arg, uint32_t win, const void *blob, size_t len)
@@ -202,16 +203,7 @@ static int note_window(void *arg, uint32_t win, const void *blob, size_t len)
     (void)len;
     if (win > l->last)
         return 1;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 64;
-        uint32_t *v = realloc(l->v, cap * sizeof(*v));
-        if (!v)
-            return -ENOMEM;
-        l->v = v;
-        l->cap = cap;
-    }
-    l->v[l->n++] = win;
-    return 0;
+    return ids_add(&l->ids, win);
 }
 
 /* Punch [off, off+len) out of every window that exists. */
@@ -225,17 +217,17 @@ static int punch(struct applier *a, uint64_t ino, uint64_t off, uint64_t len, in
     if (!e)
         e = meta_windows_each(a->fs->index, ino, (uint32_t)(off / WINDOW_SIZE), note_window, &l);
     e = e > 0 ? 0 : e;
-    for (size_t i = 0; i < l.n && !e; i++) {
+    for (size_t i = 0; i < l.ids.n && !e; i++) {
         struct slot_window *s;
         int64_t delta = 0;
-        e = load_window(a, ino, l.v[i], &s);
+        e = load_window(a, ino, l.ids.v[i], &s);
         if (!e)
             e = window_punch(&s->w, off, len, &delta, live_changed, a);
         if (!e)
             s->dirty = true;
         *total += delta;
     }
-    free(l.v);
+    free(l.ids.v);
     return e;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/ids.h"
 #include "core/apply.h"
 #include "core/container.h"
 #include "core/head.h"
@@ -288,8 +289,7 @@ static void abandon(struct dumper *d)
 struct old {
     struct holofs *fs;
     uint64_t newest, second; /* txgs of the two newest dumps */
-    uint32_t *ids;
-    size_t n, cap;
+    struct ids ids;
 };
 
 static int find_dumps(void *arg, uint32_t id)
@@ -307,20 +307,6 @@ static int find_dumps(void *arg, uint32_t id)
     return 0;
 }
 
-static int note_id(struct old *o, uint32_t id)
-{
-    if (o->n == o->cap) {
-        size_t cap = o->cap ? 2 * o->cap : 16;
-        uint32_t *v = realloc(o->ids, cap * sizeof(*v));
-        if (!v)
-            return -ENOMEM;
-        o->ids = v;
-        o->cap = cap;
-    }
-    o->ids[o->n++] = id;
-    return 0;
-}
-
 static int find_old(void *arg, uint32_t id)
 {
     struct old *o = arg;
@@ -329,7 +315,7 @@ static int find_old(void *arg, uint32_t id)
         return 0;
     bool dump = c->cls == CLASS_META_DUMP && c->sealed_txg < o->second;
     bool log = c->cls == CLASS_META_LOG && c->sealed_txg <= o->second;
-    return dump || log ? note_id(o, id) : 0;
+    return dump || log ? ids_add(&o->ids, id) : 0;
 }
 
 static int delete_old(struct holofs *fs)
@@ -337,9 +323,9 @@ static int delete_old(struct holofs *fs)
     struct old o = { .fs = fs };
     ctab_each(fs, find_dumps, &o);
     int e = ctab_each(fs, find_old, &o);
-    if (!e && o.n)
-        e = containers_delete(fs, o.ids, o.n);
-    free(o.ids);
+    if (!e && o.ids.n)
+        e = containers_delete(fs, o.ids.v, o.ids.n);
+    free(o.ids.v);
     return e;
 }
 

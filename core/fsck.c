@@ -155,33 +155,6 @@ int fsck_progress(struct fsck *f, uint64_t done, uint64_t total)
     return 0;
 }
 
-/* ---- lists of numbers ---- */
-
-int fsck_id_add(struct fsck_ids *l, uint32_t id)
-{
-    if (l->n && l->v[l->n - 1] == id)
-        return 0;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 64;
-        uint32_t *v = realloc(l->v, cap * sizeof(*v));
-        if (!v)
-            return -ENOMEM;
-        l->v = v;
-        l->cap = cap;
-    }
-    l->v[l->n++] = id;
-    return 0;
-}
-
-bool fsck_id_has(const struct fsck_ids *l, uint32_t id)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        if (l->v[i] == id)
-            return true;
-    }
-    return false;
-}
-
 const char *fsck_path(struct fsck *f, uint64_t ino, char *buf, size_t cap)
 {
     int n = -ENOENT;
@@ -287,7 +260,7 @@ static void drop_backing(struct fsck *f)
 }
 
 /* Containers that were repaired, past the page cache; what is known to be lost may still be. */
-static int look_again_at_containers(struct fsck *f, const struct fsck_ids *ids)
+static int look_again_at_containers(struct fsck *f, const struct ids *ids)
 {
     int e = 0;
     for (size_t i = 0; i < ids->n && !e; i++) {

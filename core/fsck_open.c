@@ -79,7 +79,7 @@ static void note_contradiction(struct fsck *f, json_t *o)
         f->disagree_stripes = v;
     if (v && f->disagree.n && f->disagree.v[f->disagree.n - 1] == id)
         v[f->disagree.n - 1] += number_of(o, "stripes");
-    else if (v && fsck_id_add(&f->disagree, id) == 0)
+    else if (v && ids_add(&f->disagree, id) == 0)
         v[f->disagree.n - 1] = number_of(o, "stripes");
 }
 
@@ -252,37 +252,4 @@ int fsck_reopen_rebuilt(struct fsck *f)
     if (!e)
         e = look ? make_private_dir(f) : 0;
     return e ? e : open_hooked(f, look, true);
-}
-
-/* ---- for reading only ---- */
-
-struct fsck_view {
-    struct fsck f;
-    struct fsck_result r;
-    struct fsck_options o;
-};
-
-int holofs_fsck_view(const char *path, const struct fsck_options *o, struct fsck_view **out, struct holofs **fs, char *why, size_t why_cap)
-{
-    struct fsck_view *v = calloc(1, sizeof(*v));
-    if (!v)
-        return -ENOMEM;
-    v->o = *o;
-    v->f = (struct fsck){ .path = path, .o = &v->o, .r = &v->r, .mode = FSCK_LOOK, .lock_fd = -1, .muted = true };
-    int e = fsck_open_look(&v->f, o->rebuild_index);
-    if (e) {
-        snprintf(why, why_cap, "%s", v->r.why[0] ? v->r.why : holo_strerror(e));
-        holofs_fsck_view_close(v);
-        return e;
-    }
-    *out = v;
-    *fs = v->f.fs;
-    return 0;
-}
-
-void holofs_fsck_view_close(struct fsck_view *v)
-{
-    fsck_close(&v->f);
-    fsck_drop_private(&v->f);
-    free(v);
 }

@@ -14,6 +14,7 @@
 
 #include <limits.h>
 
+#include "base/ids.h"
 #include "core/container.h"
 #include "core/fsck.h"
 #include "core/open.h"
@@ -37,11 +38,6 @@ struct fsck_run {
 
 struct fsck_runs {
     struct fsck_run *v;
-    size_t n, cap;
-};
-
-struct fsck_ids {
-    uint32_t *v;
     size_t n, cap;
 };
 
@@ -79,8 +75,8 @@ struct fsck {
 
     struct fsck_pending *opening, *dumping; /* told after opening; after the metadata was written anew */
     struct fsck_runs runs;
-    struct fsck_ids touched;  /* containers that were repaired: verified again */
-    struct fsck_ids disagree; /* containers with parity that contradicts data */
+    struct ids touched;  /* containers that were repaired: verified again */
+    struct ids disagree; /* containers with parity that contradicts data */
     uint64_t *disagree_stripes;
     bool want_dump, changed;  /* changed: something was repaired that phase 9 looks at */
     uint32_t resume_from;     /* containers below are done */
@@ -110,8 +106,6 @@ int fsck_found_before_opening(struct fsck *f, enum fsck_problem_id id, const str
 /* Progress; -ECANCELED when the check shall stop, also because its time is up (then timed_out is set). */
 int fsck_progress(struct fsck *f, uint64_t done, uint64_t total);
 
-int fsck_id_add(struct fsck_ids *l, uint32_t id);
-bool fsck_id_has(const struct fsck_ids *l, uint32_t id);
 
 /* ---- opening (fsck_open.c) ---- */
 int fsck_backing(struct fsck *f, bool read_only, struct backing **out); /* with what the options put between */

@@ -83,11 +83,11 @@ static int check_remap(void *arg, uint32_t container, uint32_t file_block, uint3
     }
     if (!fsck_found(f, PR_REMAP_STALE, &w))
         return 0;
-    if (!fsck_id_has(&f->touched, container)) { /* all of its blocks at once */
+    if (!ids_has(&f->touched, container)) { /* all of its blocks at once */
         int e = remap_drop_container(f->fs->remap, container);
         fsck_tell(f, PR_REMAP_STALE, e ? FSCK_UNREPAIRED : FSCK_REPAIRED, &w);
         f->changed = true;
-        return fsck_id_add(&f->touched, container);
+        return ids_add(&f->touched, container);
     }
     return 0;
 }

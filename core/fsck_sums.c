@@ -91,7 +91,7 @@ static int check_one(void *arg, uint32_t id)
     if (r.repaired) {
         copen_drop(f->fs, id); /* tables were perhaps healed: read them again */
         f->changed = true;
-        e = fsck_id_add(&f->touched, id);
+        e = ids_add(&f->touched, id);
         if (e)
             return e;
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "core/apply.h"
 #include "core/container.h"
@@ -18,34 +19,15 @@
 #include "core/recover.h"
 #include "core/salvage.h"
 
-struct id_list {
-    uint32_t *v;
-    size_t n, cap;
-};
-
-static int id_add(struct id_list *l, uint32_t id)
-{
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 256;
-        uint32_t *v = realloc(l->v, cap * sizeof(*v));
-        if (!v)
-            return -ENOMEM;
-        l->v = v;
-        l->cap = cap;
-    }
-    l->v[l->n++] = id;
-    return 0;
-}
-
 struct listing {
     struct holofs *fs;
-    struct id_list *ids;
+    struct ids *ids;
 };
 
 static int list_file(void *arg, const char *name)
 {
     uint32_t id;
-    return container_name_parse(name, &id) ? id_add(((struct listing *)arg)->ids, id) : 0;
+    return container_name_parse(name, &id) ? ids_add(((struct listing *)arg)->ids, id) : 0;
 }
 
 static int list_folder(void *arg, const char *name)
@@ -65,7 +47,7 @@ static int by_id(const void *a, const void *b)
 
 int each_container_file(struct holofs *fs, int (*cb)(void *arg, uint32_t id), void *arg)
 {
-    struct id_list ids = { 0 };
+    struct ids ids = { 0 };
     struct listing l = { fs, &ids };
     int e = fs->backing->ops->list(fs->backing, "containers", list_folder, &l);
     if (ids.n)
