@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* remake.c: superblocks from headers, folders and the reserve. Nothing that is there is overwritten. */
+/* remake.c: superblocks from headers, folders and the reserve; what a crash left behind. Nothing that is there is overwritten. */
 #include "core/remake.h"
 
 #include <jansson.h>
@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "core/container.h"
 #include "core/log.h"
 #include "remap/entry.h"
@@ -200,11 +201,26 @@ static int make_reserve(struct holofs *fs)
     return e;
 }
 
+/* Files that were to take the place of others, or had lost theirs, when a process ended: what they hold is elsewhere, or never counted. */
+static void clear_leftovers(struct holofs *fs)
+{
+    static const char *const names[] = { "journal.0.new", "journal.1.new", "remap.0.new", "remap.1.new", "remap.2.new", "remap.3.new",
+                                         "remap.4.new", "index.db.old", "index.db.old-wal", "index.db.old-shm" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        int e = fs->backing->ops->unlink(fs->backing, names[i]);
+        if (e && e != -ENOENT)
+            log_warn("%s/%s: %s", fs->path, names[i], holo_strerror(e));
+        else if (!e)
+            log_info("%s/%s: left behind by a crash: deleted", fs->path, names[i]);
+    }
+}
+
 void remake_small_parts(struct holofs *fs)
 {
     static const char *const folders[] = { "containers", "spare" };
     struct backing *b = fs->backing;
     int e = 0;
+    clear_leftovers(fs);
     for (size_t i = 0; i < sizeof(folders) / sizeof(*folders) && !e; i++)
         e = b->ops->mkdir(b, folders[i]);
     if (!e)

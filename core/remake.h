@@ -14,7 +14,10 @@ int remake_super(struct backing *b, struct superblock *sb);
 /* Is there anything of a store here? For messages. */
 bool remake_is_store(struct backing *b);
 
-/* Folders, and the reserve if its file is missing: a store that opens for writing has them. What fails is told. */
+/*
+ * Folders, and the reserve if its file is missing: a store that opens for writing has them. Names that are only there when a process was
+ * killed (FORMAT.md, «Names that come and go») are cleared away. What fails is told.
+ */
 void remake_small_parts(struct holofs *fs);
 
 #endif

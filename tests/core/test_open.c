@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/sum.h"
 #include "store/super.h"
+#include "tests/fsck/seen.h"
 
 static uint64_t tree_sum;
 
@@ -230,18 +231,133 @@ static void an_unknown_compat_feature_is_ignored_and_kept(void **state)
     rig_stop(&r);
 }
 
-/* mkfs sets what it knows only, also where a store with more was before. */
-static void a_new_store_has_known_features_only(void **state)
+static void format_over(void (*change)(struct superblock *sb, uint8_t *block))
 {
-    (void)state;
     struct rig r;
     struct holofs_geometry g = rig_geometry();
-    with_features(&r, harmless);
+    with_features(&r, change);
+    uint64_t before = sum_of(&r);
     assert_int_equal(holofs_format(r.dir, &g, r.why, sizeof(r.why)), -ENOTEMPTY);
+    expect_one_line(r.why);
+    assert_true(sum_of(&r) == before);
     g.force = true;
     rig_format(&r, &g);
     expect_compat(&r, SUPER_COMPAT_KNOWN);
+    rig_open(&r);
+    assert_int_equal(rig_find(&r, RIG_ROOT, "file"), 0);
+    rig_stop(&r);
+}
+
+/* mkfs sets what it knows only, also where a store with more was before. Without force it touches none. */
+static void a_new_store_has_known_features_only(void **state)
+{
+    (void)state;
+    format_over(harmless);
+    format_over(only_readable);
+    format_over(incompatible);
+}
+
+/* A check ends with that exit code and one line, and changes nothing. */
+static void check_refused(struct rig *r, enum fsck_mode mode)
+{
+    struct seen s;
+    uint64_t before = sum_of(r);
+    seen_check(r->dir, mode, &s);
+    assert_int_equal(s.code, FSCK_EXIT_LEFT | FSCK_EXIT_ERROR);
+    assert_int_equal(holo_errno(s.result), EPROTONOSUPPORT);
+    assert_int_equal(s.n, 1);
+    assert_true(seen_has(&s, 103, FSCK_LOST));
+    expect_one_line(s.r.why);
+    if (sum_of(r) != before)
+        fail_msg("mode %d: «%s», but the directory changed", (int)mode, s.r.why);
+}
+
+static void a_check_refuses_an_unknown_incompat_feature(void **state)
+{
+    (void)state;
+    struct rig r;
+    with_features(&r, incompatible);
+    for (int mode = FSCK_LOOK; mode <= FSCK_ASK; mode++)
+        check_refused(&r, (enum fsck_mode)mode);
+    change_super(&r, newer_version, SUPER_COPIES);
+    for (int mode = FSCK_LOOK; mode <= FSCK_ASK; mode++)
+        check_refused(&r, (enum fsck_mode)mode);
     rig_remove_tree(r.dir);
+}
+
+/* To look is to read: that is allowed. To repair is not. */
+static void a_check_only_looks_where_features_allow_reading_only(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct seen s;
+    with_features(&r, only_readable);
+    uint64_t before = sum_of(&r);
+    seen_check(r.dir, FSCK_LOOK, &s);
+    assert_int_equal(s.code, 0);
+    assert_int_equal(s.n, 0);
+    assert_true(sum_of(&r) == before);
+    for (int mode = FSCK_PREEN; mode <= FSCK_ASK; mode++)
+        check_refused(&r, (enum fsck_mode)mode);
+    rig_remove_tree(r.dir);
+}
+
+static void a_check_keeps_an_unknown_compat_feature(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct seen s;
+    with_features(&r, harmless);
+    seen_check(r.dir, FSCK_ALL, &s);
+    assert_int_equal(s.code, 0);
+    expect_compat(&r, UINT64_C(1) << 40);
+    rig_open(&r);
+    rig_expect_file(&r, "file", 1, 100000);
+    rig_stop(&r);
+}
+
+static void put_junk(const struct rig *r, const char *file)
+{
+    char name[PATH_MAX];
+    rig_name(r, file, name);
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    fputs("left behind", f);
+    fclose(f);
+}
+
+/* FORMAT.md, «Names that come and go». */
+static void what_a_crash_left_behind_is_cleared_away(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "journal.0.new", "journal.1.new", "remap.0.new", "remap.1.new", "remap.2.new", "remap.3.new",
+                                         "remap.4.new", "index.db.old", "index.db.old-wal", "index.db.old-shm" };
+    enum { NAMES = sizeof(names) / sizeof(names[0]) };
+    struct rig r;
+    struct seen s;
+    char name[PATH_MAX];
+    rig_start(&r);
+    rig_file(&r, "file", 1, 100000);
+    rig_close(&r);
+    for (size_t i = 0; i < NAMES; i++)
+        put_junk(&r, names[i]);
+    uint64_t before = sum_of(&r);
+    r.opt.read_only = true;
+    rig_open(&r);
+    rig_expect_file(&r, "file", 1, 100000);
+    rig_close(&r);
+    seen_check(r.dir, FSCK_LOOK, &s);
+    assert_int_equal(s.code, 0);
+    assert_true(sum_of(&r) == before);
+    r.opt.read_only = false;
+    rig_open(&r);
+    rig_expect_file(&r, "file", 1, 100000);
+    for (size_t i = 0; i < NAMES; i++) {
+        rig_name(&r, names[i], name);
+        if (access(name, F_OK) == 0)
+            fail_msg("%s is still there", names[i]);
+    }
+    rig_stop(&r);
 }
 
 static void reading_only_changes_nothing(void **state)
@@ -391,6 +507,10 @@ int main(void)
         cmocka_unit_test(features_that_allow_reading_only_open_read_only),
         cmocka_unit_test(an_unknown_compat_feature_is_ignored_and_kept),
         cmocka_unit_test(a_new_store_has_known_features_only),
+        cmocka_unit_test(a_check_refuses_an_unknown_incompat_feature),
+        cmocka_unit_test(a_check_only_looks_where_features_allow_reading_only),
+        cmocka_unit_test(a_check_keeps_an_unknown_compat_feature),
+        cmocka_unit_test(what_a_crash_left_behind_is_cleared_away),
         cmocka_unit_test(reading_only_changes_nothing),
         cmocka_unit_test(a_store_in_use_is_refused),
         cmocka_unit_test(an_engine_that_is_not_there_is_refused),
