@@ -86,6 +86,14 @@ struct fsck_result {
  */
 int holofs_fsck(const char *path, const struct fsck_options *o, struct fsck_result *out);
 
+/*
+ * Open for reading only, with a private index, whatever state the store is in: what can be read is read. Nothing is written to the
+ * store. holofs_fsck_view_close gives everything back.
+ */
+struct fsck_view;
+int holofs_fsck_view(const char *path, const struct fsck_options *o, struct fsck_view **out, struct holofs **fs, char *why, size_t why_cap);
+void holofs_fsck_view_close(struct fsck_view *v);
+
 /* Exit bits of fsck(8) for what a check found. */
 enum { FSCK_EXIT_OK = 0, FSCK_EXIT_REPAIRED = 1, FSCK_EXIT_LEFT = 4, FSCK_EXIT_ERROR = 8, FSCK_EXIT_USAGE = 16, FSCK_EXIT_CANCELLED = 32 };
 int fsck_exit_code(int result, const struct fsck_result *r);

@@ -90,11 +90,12 @@ int fsck_log(struct fsck *f)
     int e = ctab_each(f->fs, look_at_log, &l);
     uint64_t gap = e ? 0 : first_gap(&l);
     free(l.v);
-    f->log_whole = !e && !gap && !f->metadata_lost;
-    if (e || (!gap && !f->metadata_lost))
+    f->log_whole = !e && !gap && !f->metadata_lost && !f->ring_hole;
+    if (e || f->log_whole)
         return e;
     snprintf(detail, sizeof(detail), "from transaction group %llu on", (unsigned long long)gap);
-    struct fsck_where w = { .detail = gap ? detail : "what was lost when the index was made anew", .container = l.gone };
+    struct fsck_where w = { .container = l.gone };
+    w.detail = gap ? detail : f->metadata_lost ? "what was lost when the index was made anew" : "what was lost with the ring";
     if (!fsck_found(f, PR_LOG_GAP, &w))
         return 0;
     f->want_dump = true;

@@ -217,10 +217,6 @@ int fsck_open(struct fsck *f)
     if (f->o->rebuild_index)
         fsck_tell(f, PR_INDEX_ASKED, FSCK_NOTED, NULL);
     int e = open_hooked(f, false, f->o->rebuild_index);
-    if ((e == -HOLO_EVOTE || e == -HOLO_EFORMAT || e == -ENOENT) && f->mode == FSCK_ALL) { /* superblocks or journals are gone: remake.h */
-        f->accept_loss = true;
-        e = open_hooked(f, false, f->o->rebuild_index);
-    }
     if (!e)
         e = accept_loss(f);
     if (e == -HOLO_EBUSYSTORE || e == -ENOMEM)
@@ -252,4 +248,37 @@ int fsck_reopen_rebuilt(struct fsck *f)
     if (!e)
         e = look ? make_private_dir(f) : 0;
     return e ? e : open_hooked(f, look, true);
+}
+
+/* ---- for reading only ---- */
+
+struct fsck_view {
+    struct fsck f;
+    struct fsck_result r;
+    struct fsck_options o;
+};
+
+int holofs_fsck_view(const char *path, const struct fsck_options *o, struct fsck_view **out, struct holofs **fs, char *why, size_t why_cap)
+{
+    struct fsck_view *v = calloc(1, sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    v->o = *o;
+    v->f = (struct fsck){ .path = path, .o = &v->o, .r = &v->r, .mode = FSCK_LOOK, .lock_fd = -1, .muted = true };
+    int e = fsck_open_look(&v->f, o->rebuild_index);
+    if (e) {
+        snprintf(why, why_cap, "%s", v->r.why[0] ? v->r.why : holo_strerror(e));
+        holofs_fsck_view_close(v);
+        return e;
+    }
+    *out = v;
+    *fs = v->f.fs;
+    return 0;
+}
+
+void holofs_fsck_view_close(struct fsck_view *v)
+{
+    fsck_close(&v->f);
+    fsck_drop_private(&v->f);
+    free(v);
 }

@@ -60,7 +60,8 @@ struct fsck {
     int lock_fd;
     struct superblock sb;
     struct super_vote vote;
-    uint64_t ring_first, ring_last; /* txgs; 0: none */
+    uint64_t ring_first; /* txg; 0: none */
+    bool ring_hole;      /* txgs of the ring are lost */
 
     /* from opening on */
     struct holofs *fs;

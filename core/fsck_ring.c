@@ -32,10 +32,8 @@ static int judge(struct fsck *f, const struct ring_scan_result *scan)
 {
     char detail[64];
     int e = 0;
-    if (scan->n) {
-        f->ring_first = scan->txgs[0].txg;
-        f->ring_last = scan->txgs[scan->n - 1].txg;
-    }
+    f->ring_first = scan->n ? scan->txgs[0].txg : 0;
+    f->ring_hole = scan->n == 0 || scan->lost_txgs;
     if (scan->repairable_blocks) {
         snprintf(detail, sizeof(detail), "%llu blocks", (unsigned long long)scan->repairable_blocks);
         e = fsck_found_before_opening(f, PR_RING_BLOCKS, &(struct fsck_where){ .path = "journal.0", .detail = detail });
@@ -49,6 +47,19 @@ static int judge(struct fsck *f, const struct ring_scan_result *scan)
     return e;
 }
 
+/* A look ends here: without a ring there is nothing to open. */
+static int neither_copy(struct fsck *f)
+{
+    f->ring_hole = true;
+    int e = fsck_found_before_opening(f, PR_RING_NONE, &(struct fsck_where){ 0 });
+    if (e)
+        return e;
+    if (f->refused || f->mode == FSCK_LOOK)
+        return -ENOENT;
+    f->accept_loss = true;
+    return 0;
+}
+
 int fsck_ring(struct fsck *f)
 {
     struct ring *ring;
@@ -59,13 +70,14 @@ int fsck_ring(struct fsck *f)
     if (e)
         return e;
     e = ring_open(f->b, f->sb.uuid, f->sb.ring_blocks, true, &ring);
+    if (e == -ENOENT)
+        return neither_copy(f);
     if (!e)
         e = ring_scan(ring, &scan);
     if (!e)
         e = judge(f, &scan);
-    else if (e != -ENOMEM) {
+    else if (e != -ENOMEM)
         fsck_tell(f, PR_RING_NONE, FSCK_LOST, &(struct fsck_where){ .detail = holo_strerror(e) });
-    }
     free(scan.txgs);
     ring_close(ring);
     return e;

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "core/fsck_private.h"
+#include "core/remake.h"
 
 static int lock(struct fsck *f)
 {
@@ -56,25 +57,40 @@ static int check_copies(struct fsck *f)
     return e;
 }
 
+/* The check goes on with the superblock that a repair would make. */
+static int make_super(struct fsck *f)
+{
+    int e = remake_super(f->b, &f->sb);
+    if (e == -HOLO_EVERSION || e == -ENOMEM)
+        return e;
+    if (e) {
+        fsck_tell(f, PR_SUPER_NONE, FSCK_LOST, &(struct fsck_where){ .detail = "nor do headers tell what it was" });
+        return e;
+    }
+    f->accept_loss = true;
+    return fsck_found_before_opening(f, PR_SUPER_NONE, &(struct fsck_where){ 0 });
+}
+
 int fsck_super(struct fsck *f)
 {
     int e = f->b ? 0 : fsck_backing(f, true, &f->b);
     if (e)
         return e;
     e = super_read(f->b, &f->sb, &f->vote);
-    if (e == -HOLO_EFORMAT || e == -ENOMEM)
+    bool gone = remake_super_is_gone(f->b, e);
+    if (gone)
+        e = make_super(f);
+    if (e == -HOLO_EVERSION)
+        fsck_tell(f, PR_SUPER_FEATURE, FSCK_LOST, &(struct fsck_where){ .detail = holo_strerror(e) });
+    if (e)
         return e;
-    if (e) {
-        fsck_tell(f, e == -HOLO_EVERSION ? PR_SUPER_FEATURE : PR_SUPER_NONE, FSCK_LOST, &(struct fsck_where){ .detail = holo_strerror(e) });
-        return e;
-    }
     e = super_check_features(&f->sb);
     if (e == -HOLO_EFEATURE || (e == -EROFS && f->mode != FSCK_LOOK)) {
         fsck_tell(f, PR_SUPER_FEATURE, FSCK_LOST, NULL);
         return -HOLO_EFEATURE;
     }
     e = lock(f);
-    if (!e)
+    if (!e && !gone)
         e = check_copies(f);
     f->r->unclean = !(f->sb.flags & SUPER_CLEAN);
     if (!e && f->r->unclean)

@@ -61,12 +61,6 @@ int store_lock(const char *path, bool read_only, int *fd)
     return e;
 }
 
-/* No copy of the superblock is right any more, of a store that is there. */
-static bool super_is_gone(struct backing *b, int e)
-{
-    return e == -HOLO_EVOTE || (e == -HOLO_EFORMAT && remake_is_store(b));
-}
-
 static void explain_super(char *why, size_t cap, const char *path)
 {
     snprintf(why, cap, "%.200s: no copy of the superblock is right; it is made again by: holofsck -y %.200s", path, path);
@@ -84,7 +78,7 @@ int holofs_probe(const char *path, char *why, size_t why_cap)
         return e;
     }
     e = super_read(b, &sb, &vote);
-    if (super_is_gone(b, e)) {
+    if (remake_super_is_gone(b, e)) {
         explain_super(why, why_cap, path);
         b->ops->close(b);
         return e;
@@ -117,7 +111,7 @@ static int open_codes(struct holofs *fs)
 static int read_super(struct holofs *fs, char *why, size_t cap)
 {
     int e = super_read(fs->backing, &fs->sb, &fs->vote);
-    if (super_is_gone(fs->backing, e)) {
+    if (remake_super_is_gone(fs->backing, e)) {
         e = fs->opt.accept_loss ? remake_super(fs->backing, &fs->sb) : e;
         if (e) {
             explain_super(why, cap, fs->path);

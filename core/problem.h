@@ -18,7 +18,7 @@ enum problem_kind { PROBLEM_NOTE, PROBLEM_SAFE, PROBLEM_TREE, PROBLEM_LOST };
 /* X(number, enum, short name, kind, text) */
 #define FSCK_PROBLEMS(X) \
     X(101, SUPER_COPY, "superblock-copy", SAFE, "a superblock copy is missing, damaged or not like the others") \
-    X(102, SUPER_NONE, "superblock-none", LOST, "no superblock copy can be believed") \
+    X(102, SUPER_NONE, "superblock-none", TREE, "no superblock copy can be believed: it is made anew from headers of containers, without its label") \
     X(103, SUPER_FEATURE, "superblock-feature", LOST, "the store uses a feature or a version that this program does not know") \
     X(104, LOCK_MISSING, "lock-missing", SAFE, "the lock file is missing") \
     X(105, UNCLEAN, "unclean", NOTE, "the store was not closed cleanly: its log is replayed") \
@@ -26,7 +26,7 @@ enum problem_kind { PROBLEM_NOTE, PROBLEM_SAFE, PROBLEM_TREE, PROBLEM_LOST };
     X(202, RING_LOST, "ring-lost", SAFE, "committed transaction groups are wrong in both copies of the ring: what that costs is told by itself") \
     X(203, RING_COPY, "ring-copy", SAFE, "a copy of the ring is missing or too short") \
     X(204, RING_EMPTY, "ring-empty", SAFE, "nothing that was committed is found in the ring: what that costs is told by itself") \
-    X(205, RING_NONE, "ring-none", LOST, "neither copy of the ring can be read") \
+    X(205, RING_NONE, "ring-none", TREE, "neither copy of the ring is there: they are made anew, and what that costs is told by itself") \
     X(301, INDEX_BAD, "index-bad", SAFE, "the index cannot be used: it is rebuilt") \
     X(302, INDEX_WRONG, "index-wrong", SAFE, "the index says what ring and containers do not: it is rebuilt") \
     X(303, METADATA_LOST, "metadata-lost", LOST, "a part of the log that the index is rebuilt from is lost") \

@@ -173,9 +173,14 @@ int remake_super(struct backing *b, struct superblock *sb)
     return super_decode(block, sb); /* possible at all? */
 }
 
-bool remake_is_store(struct backing *b)
+static bool is_store(struct backing *b)
 {
     return size_of(b, "journal.0") || size_of(b, "journal.1") || size_of(b, "remap.0");
+}
+
+bool remake_super_is_gone(struct backing *b, int error)
+{
+    return error == -HOLO_EVOTE || (error == -HOLO_EFORMAT && is_store(b));
 }
 
 /* Held back again, unless the disk is nearly full. */

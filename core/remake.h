@@ -11,8 +11,8 @@
  */
 int remake_super(struct backing *b, struct superblock *sb);
 
-/* Is there anything of a store here? For messages. */
-bool remake_is_store(struct backing *b);
+/* Is no copy of the superblock right any more, of a store that is there? error: super_read's. */
+bool remake_super_is_gone(struct backing *b, int error);
 
 /*
  * Folders, and the reserve if its file is missing: a store that opens for writing has them. Names that are only there when a process was

@@ -11,12 +11,14 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/fsck.h"
+#include "tools/fsck_export.h"
 #include "tools/fsck_print.h"
 
 struct settings {
     bool look, preen, all;
     struct fsck_options o;
     struct fsck_print print;
+    const char *export;
 };
 
 static volatile sig_atomic_t cancelled;
@@ -32,7 +34,8 @@ static bool is_cancelled(void)
     return cancelled;
 }
 
-static const char usage[] = "usage: holofsck [-n|-p|-y] [-f] [-v] [-C fd] [--json] [--rebuild-index] [--max-duration SECONDS] STORE\n";
+static const char usage[] = "usage: holofsck [-n|-p|-y] [-f] [-v] [-C fd] [--json] [--rebuild-index] [--max-duration SECONDS] STORE\n"
+                            "       holofsck --export DIR [--rebuild-index] [--json] STORE\n";
 
 static void help(void)
 {
@@ -48,17 +51,19 @@ static void help(void)
            "  --json                  JSON lines instead of text\n"
            "  --rebuild-index         make the index anew, whatever it says\n"
            "  --max-duration SECONDS  stop after that\n"
+           "  --export DIR            copy out everything that can be read, and write nothing to the store\n"
            "Exit bits: 1 repaired, 4 left uncorrected, 8 operational error, 16 usage, 32 cancelled.\n",
            usage);
 }
 
-enum { OPT_JSON = 256, OPT_HELP, OPT_VERSION, OPT_REBUILD, OPT_DURATION };
+enum { OPT_JSON = 256, OPT_HELP, OPT_VERSION, OPT_REBUILD, OPT_DURATION, OPT_EXPORT };
 
 static const struct option longs[] = {
     { "json", no_argument, NULL, OPT_JSON },
     { "help", no_argument, NULL, OPT_HELP },
     { "version", no_argument, NULL, OPT_VERSION },
     { "rebuild-index", no_argument, NULL, OPT_REBUILD },
+    { "export", required_argument, NULL, OPT_EXPORT },
     { "max-duration", required_argument, NULL, OPT_DURATION },
     { 0 },
 };
@@ -103,6 +108,9 @@ static int take(struct settings *s, int c)
     case OPT_REBUILD:
         s->o.rebuild_index = true;
         return 0;
+    case OPT_EXPORT:
+        s->export = optarg;
+        return 0;
     case OPT_DURATION:
         return parse_number(optarg, &s->o.max_seconds) && s->o.max_seconds ? 0 : -1;
     }
@@ -127,7 +135,7 @@ static int parse(int argc, char **argv, struct settings *s)
             return FSCK_EXIT_USAGE;
         }
     }
-    if (argc - optind != 1 || s->look + s->preen + s->all > 1) {
+    if (argc - optind != 1 || s->look + s->preen + s->all > 1 || (s->export && (s->preen || s->all))) {
         fputs(usage, stderr);
         return FSCK_EXIT_USAGE;
     }
@@ -162,6 +170,8 @@ int main(int argc, char **argv)
     log_set_name("holofsck");
     log_set_level(s.print.verbose && !s.print.json ? LOG_LEVEL_WARN : LOG_LEVEL_ERR);
     catch_signals();
+    if (s.export)
+        return fsck_export(s.print.store, s.export, &s.o, s.print.json, is_cancelled);
     s.o.mode = mode_of(&s);
     s.print.look = s.o.mode == FSCK_LOOK;
     fsck_print_init(&s.print, &s.o.talk);

@@ -1,1 +1,2 @@
 holo_test(fsck tree core remap meta store cuda ecc base)
+holo_test(fsck corpus core remap meta store cuda ecc base)
