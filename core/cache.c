@@ -71,21 +71,22 @@ static void free_xattrs(struct inode *i)
     }
 }
 
-static void unlink_dirty(struct inode *i)
+static void unlink_dirty(struct dirty_names *l)
 {
-    while (i->dirty_first) {
-        struct dentry *d = i->dirty_first;
-        i->dirty_first = d->dirty_next;
-        d->dirty_dir = NULL;
+    while (l->first) {
+        struct dentry *d = l->first;
+        l->first = d->dirty_next;
+        d->dirty_in = NULL;
     }
-    i->dirty_last = NULL;
+    l->last = NULL;
 }
 
 static void free_inode(struct holofs *fs, struct inode *i)
 {
     free_windows(fs, i);
     free_xattrs(i);
-    unlink_dirty(i);
+    unlink_dirty(&i->dirty);
+    unlink_dirty(&i->kept);
     free(i->target);
     mutex_fini(&i->lock);
     free(i);
@@ -151,7 +152,7 @@ static void shrink_inodes(struct holofs *fs, size_t tries)
 {
     while (fs->n_inodes > fs->inode_max && fs->ilru_first && tries--) {
         struct inode *i = fs->ilru_first;
-        if (i->dirty_first || !evictable(fs, i))
+        if (i->dirty.first || i->kept.first || !evictable(fs, i))
             lru_add(fs, i);
         else
             remove_inode(fs, i);
@@ -528,7 +529,7 @@ void cache_fini(struct holofs *fs)
         while (fs->itab[b]) {
             struct inode *i = fs->itab[b];
             fs->itab[b] = i->hash_next;
-            i->dirty_first = NULL;
+            i->dirty.first = i->kept.first = NULL;
             free_inode(fs, i);
         }
     }

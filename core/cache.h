@@ -31,9 +31,14 @@ struct iwin {
     struct window w;
 };
 
+/* Names of one directory that the index does not know yet as they are, by age of that change. NS */
+struct dirty_names {
+    struct dentry *first, *last;
+};
+
 /*
  * CACHE guards the table links and counts; `lock` the image, windows, xattrs and target; NS the names in a
- * directory (dirty list). An inode is referenced while refs, nlookup or opens is not 0.
+ * directory (dirty lists). An inode is referenced while refs, nlookup or opens is not 0.
  */
 struct inode {
     struct inode *hash_next, *lru_next, *lru_prev;
@@ -57,14 +62,15 @@ struct inode {
     bool xattrs_loaded;
     char *target;
     _Atomic uint8_t raw_streak; /* chunks in a row that did not shrink */
-    struct dentry *dirty_first, *dirty_last;
+    struct dirty_names dirty; /* cookies of names that are there ascend */
+    struct dirty_names kept;  /* lead to another inode than before, in their old places: cookies in any order */
     _Atomic uint64_t changed; /* of a directory: fs->changes when its names changed last, or when it was loaded */
 };
 
 struct dentry {
     struct dentry *hash_next, *lru_next, *lru_prev;
-    struct dentry *dirty_next, *dirty_prev; /* in the directory's list, by age */
-    struct inode *dirty_dir;                /* whose list it is in, or NULL */
+    struct dentry *dirty_next, *dirty_prev;
+    struct dirty_names *dirty_in;            /* the list it is in, or NULL */
     uint64_t parent, ino, cookie, dirty_txg; /* ino 0: there is no such name */
     uint32_t type, name_len;
     char name[];
@@ -112,7 +118,7 @@ struct xattr *xattr_find(struct inode *i, const char *name);
 
 /* The entry of that name, negative if there is none; -ENOMEM or what the index says. */
 int dentry_find(struct holofs *fs, uint64_t parent, const char *name, size_t len, struct dentry **out);
-/* Point an entry at an inode (0: none) as of txg. */
+/* Point an entry at an inode (0: none) as of txg. Who only leads to another inode keeps its cookie. */
 void dentry_set(struct holofs *fs, struct dentry *d, struct inode *dir, uint64_t ino, uint32_t type, uint64_t cookie, uint64_t txg);
 /* 1 if the directory has no entries, 0 if it has. */
 int dir_is_empty(struct holofs *fs, struct inode *dir);
@@ -120,7 +126,7 @@ int dir_is_empty(struct holofs *fs, struct inode *dir);
 struct dentry *dentry_cached(struct holofs *fs, uint64_t parent, const char *name, size_t len);
 /* Evict at most `tries` entries, down to the limit. */
 void dentry_shrink(struct holofs *fs, size_t tries);
-/* Drop entries of the list that the index knows by now. */
+/* Drop entries of the lists that the index knows by now. */
 void dentry_trim_dirty(struct holofs *fs, struct inode *dir);
 
 int cache_init(struct holofs *fs);

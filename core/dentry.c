@@ -27,12 +27,21 @@ static void lru_add(struct holofs *fs, struct dentry *d)
 
 static void leave_dirty_list(struct dentry *d)
 {
-    struct inode *dir = d->dirty_dir;
-    if (!dir)
+    struct dirty_names *l = d->dirty_in;
+    if (!l)
         return;
-    *(d->dirty_prev ? &d->dirty_prev->dirty_next : &dir->dirty_first) = d->dirty_next;
-    *(d->dirty_next ? &d->dirty_next->dirty_prev : &dir->dirty_last) = d->dirty_prev;
-    d->dirty_dir = NULL;
+    *(d->dirty_prev ? &d->dirty_prev->dirty_next : &l->first) = d->dirty_next;
+    *(d->dirty_next ? &d->dirty_next->dirty_prev : &l->last) = d->dirty_prev;
+    d->dirty_in = NULL;
+}
+
+static void join_dirty_list(struct dentry *d, struct dirty_names *l)
+{
+    d->dirty_in = l;
+    d->dirty_next = NULL;
+    d->dirty_prev = l->last;
+    *(l->last ? &l->last->dirty_next : &l->first) = d;
+    l->last = d;
 }
 
 static void drop(struct holofs *fs, struct dentry *d)
@@ -41,7 +50,7 @@ static void drop(struct holofs *fs, struct dentry *d)
     while (*p != d)
         p = &(*p)->hash_next;
     *p = d->hash_next;
-    if (d->dirty_dir) { /* nobody refers to the directory here: an inode may go when its list is empty, but not before this is done with it */
+    if (d->dirty_in) { /* nobody refers to the directory here: an inode may go when its list is empty, but not before this is done with it */
         mutex_lock(&fs->cache_lock);
         leave_dirty_list(d);
         mutex_unlock(&fs->cache_lock);
@@ -134,23 +143,22 @@ int dentry_find(struct holofs *fs, uint64_t parent, const char *name, size_t len
 
 void dentry_trim_dirty(struct holofs *fs, struct inode *dir)
 {
-    while (dir->dirty_first && is_applied(fs, dir->dirty_first->dirty_txg))
-        leave_dirty_list(dir->dirty_first);
+    while (dir->dirty.first && is_applied(fs, dir->dirty.first->dirty_txg))
+        leave_dirty_list(dir->dirty.first);
+    while (dir->kept.first && is_applied(fs, dir->kept.first->dirty_txg))
+        leave_dirty_list(dir->kept.first);
 }
 
 void dentry_set(struct holofs *fs, struct dentry *d, struct inode *dir, uint64_t ino, uint32_t type, uint64_t cookie, uint64_t txg)
 {
+    bool kept = d->ino && ino && cookie == d->cookie;
     leave_dirty_list(d);
     dir->changed = ++fs->changes;
     d->ino = ino;
     d->type = type;
     d->cookie = cookie;
     d->dirty_txg = txg;
-    d->dirty_dir = dir;
-    d->dirty_next = NULL;
-    d->dirty_prev = dir->dirty_last;
-    *(dir->dirty_last ? &dir->dirty_last->dirty_next : &dir->dirty_first) = d;
-    dir->dirty_last = d;
+    join_dirty_list(d, kept ? &dir->kept : &dir->dirty);
 }
 
 struct emptiness {
@@ -170,7 +178,9 @@ int dir_is_empty(struct holofs *fs, struct inode *dir)
 {
     struct emptiness x = { fs, fs->applied_txg };
     dentry_trim_dirty(fs, dir);
-    for (struct dentry *d = dir->dirty_first; d; d = d->dirty_next) {
+    if (dir->kept.first) /* these all lead somewhere */
+        return 0;
+    for (struct dentry *d = dir->dirty.first; d; d = d->dirty_next) {
         if (d->ino)
             return 0;
     }

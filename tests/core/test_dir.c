@@ -239,6 +239,75 @@ static void what_is_listed_is_there(void **state)
     rig_stop(&r);
 }
 
+/* Another file takes the place of many names, and some pairs change places. */
+static void replace_some(struct listing *l, uint64_t *seed)
+{
+    char name[32], other[32];
+    for (int k = 0; k < 30; k++) {
+        numbered(rig_random(seed) % l->cap, name);
+        numbered(rig_random(seed) % l->cap, other);
+        if (k % 3 == 0) {
+            assert_int_equal(holofs_rename(l->r->fs, l->dir, name, l->dir, other, RENAME_EXCHANGE), 0);
+            continue;
+        }
+        rig_create(l->r, "beside");
+        assert_int_equal(holofs_rename(l->r->fs, RIG_ROOT, "beside", l->dir, name, 0), 0);
+    }
+    if (rig_random(seed) % 16 == 0)
+        rig_do(l->r, "sync");
+}
+
+static void names_that_lead_elsewhere_stay_in_their_places(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct listing l;
+    uint64_t seed = 11;
+    rig_start(&r);
+    begin(&l, &r, FEW, FEW);
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 100 * i; k++) /* more of them than are fetched at once */
+            replace_some(&l, &seed);
+        pass(&l, 0, NULL, 0, NULL);
+        pass(&l, 40, replace_some, i ? 300 : 0, &seed);
+        rig_reopen(&r);
+        pass(&l, 0, NULL, 0, NULL);
+    }
+    assert_int_equal(holofs_rmdir(r.fs, RIG_ROOT, "many"), -ENOTEMPTY);
+    for (size_t i = 0; i < FEW; i++)
+        drop(&l, i);
+    assert_int_equal(holofs_rmdir(r.fs, RIG_ROOT, "many"), 0);
+    finish(&l);
+    rig_stop(&r);
+}
+
+static void renaming_all_that_is_listed_comes_to_an_end(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct listing l;
+    struct holofs_dir *d;
+    struct holofs_dirent e;
+    uint64_t off = 0;
+    size_t n = 0;
+    rig_start(&r);
+    begin(&l, &r, FEW, FEW);
+    assert_int_equal(holofs_opendir(r.fs, l.dir, &d), 0);
+    while (holofs_readdir(d, off, &e) == 1 && n <= 2 * FEW) {
+        char name[32], to[64];
+        off = e.next;
+        if (e.name[0] == '.')
+            continue;
+        snprintf(name, sizeof(name), "%s", e.name);
+        snprintf(to, sizeof(to), "%s-%zu", name, n++);
+        assert_int_equal(holofs_rename(r.fs, l.dir, name, l.dir, to, 0), 0);
+    }
+    assert_int_equal(n, FEW);
+    holofs_closedir(d);
+    finish(&l);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +315,8 @@ int main(void)
         cmocka_unit_test(what_stays_is_never_missed_while_others_come_and_go),
         cmocka_unit_test(removing_while_listing_reaches_everything),
         cmocka_unit_test(what_is_listed_is_there),
+        cmocka_unit_test(names_that_lead_elsewhere_stay_in_their_places),
+        cmocka_unit_test(renaming_all_that_is_listed_comes_to_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
