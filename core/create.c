@@ -102,8 +102,11 @@ static struct inode_image new_image(struct holofs *fs, struct inode *dir, const 
     img.nlink = S_ISDIR(mode) ? 2 : 1;
     if (S_ISLNK(mode))
         img.size = strlen(target);
-    if (dir->img.mode & S_ISGID) {
-        img.gid = dir->img.gid;
+    mutex_lock(&dir->lock);
+    uint32_t dir_mode = dir->img.mode, dir_gid = dir->img.gid;
+    mutex_unlock(&dir->lock);
+    if (dir_mode & S_ISGID) {
+        img.gid = dir_gid;
         if (S_ISDIR(mode))
             img.mode |= S_ISGID;
     }

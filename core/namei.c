@@ -86,11 +86,22 @@ int get_dir(struct holofs *fs, uint64_t ino, struct inode **out)
     int e = inode_get(fs, ino, out);
     if (e)
         return e;
-    if (S_ISDIR((*out)->type) && (*out)->img.nlink > 0)
+    mutex_lock(&(*out)->lock);
+    uint32_t links = (*out)->img.nlink;
+    mutex_unlock(&(*out)->lock);
+    if (S_ISDIR((*out)->type) && links > 0)
         return 0;
     e = S_ISDIR((*out)->type) ? -ENOENT : -ENOTDIR;
     inode_put(fs, *out);
     return e;
+}
+
+static uint64_t parent_of(struct inode *i)
+{
+    mutex_lock(&i->lock);
+    uint64_t parent = i->img.parent;
+    mutex_unlock(&i->lock);
+    return parent;
 }
 
 int holofs_lookup(struct holofs *fs, uint64_t parent, const char *name, struct holofs_attr *out)
@@ -102,7 +113,7 @@ int holofs_lookup(struct holofs *fs, uint64_t parent, const char *name, struct h
     if (strcmp(name, "..") == 0 || strcmp(name, ".") == 0) {
         e = inode_get(fs, parent, &i);
         if (!e && name[1]) {
-            uint64_t up = i->img.parent;
+            uint64_t up = parent_of(i);
             inode_put(fs, i);
             e = inode_get(fs, up, &i);
         }
@@ -201,10 +212,6 @@ static int link_locked(struct holofs *fs, struct inode *i, struct inode *dir, co
         return -EEXIST;
     if (S_ISDIR(i->type))
         return -EPERM;
-    if (i->img.nlink == 0 && !i->linkable)
-        return -ENOENT;
-    if (i->img.nlink >= 0x7fffffff)
-        return -EMLINK;
     int64_t now = clock_real_ns();
     uint64_t cookie = fs->next_cookie++;
     struct inode *both[2] = { dir, i };
@@ -218,7 +225,12 @@ static int link_locked(struct holofs *fs, struct inode *i, struct inode *dir, co
         rec_orphan(&r, i->ino, true);
     rec_inode(&r, &dimg);
     rec_entry(&r, dir->ino, i->ino, cookie, IFTODT(img.mode), name, len);
-    e = log_append(fs, space, rec_end(&r), NULL, 0, &txg, NULL);
+    if (i->img.nlink == 0 && !i->linkable)
+        e = -ENOENT;
+    else if (i->img.nlink >= 0x7fffffff)
+        e = -EMLINK;
+    else
+        e = log_append(fs, space, rec_end(&r), NULL, 0, &txg, NULL);
     if (!e) {
         inode_take(i, &img, txg);
         inode_take(dir, &dimg, txg);
@@ -359,7 +371,7 @@ static int is_ancestor(struct holofs *fs, uint64_t dir, uint64_t of)
         int e = inode_get(fs, of, &i);
         if (e)
             return e;
-        of = i->img.parent;
+        of = parent_of(i);
         inode_put(fs, i);
     }
     return dir == INO_ROOT;
@@ -465,8 +477,8 @@ static int rename_locked(struct holofs *fs, const struct renaming *x)
     if (x->src == x->dst)
         return 0;
     int64_t now = clock_real_ns();
-    cookie[0] = fs->next_cookie++;
-    cookie[1] = fs->next_cookie++;
+    cookie[0] = exchange ? x->from->cookie : 0; /* a name that stays keeps its place in listings */
+    cookie[1] = x->dst ? x->to->cookie : fs->next_cookie++;
     size_t n = involved(x, v);
     lock_inodes(v, n);
     rename_images(fs, x, now, &m);
