@@ -191,6 +191,26 @@ int apply_lost(struct applier *a, uint64_t ino, const struct extent *x)
     return apply_extent(a, &(struct item){ .type = ITEM_EXTENT, .ino = ino, .extent = *x });
 }
 
+/* A move loses against whatever was written since, and against the end of the inode. */
+static int apply_move(struct applier *a, const struct item *it)
+{
+    struct slot_window *s;
+    int64_t delta;
+    uint32_t moved;
+    int e = load_inode(a, it->ino);
+    if (e)
+        return e == -ENOENT ? 0 : e;
+    e = load_window(a, it->ino, (uint32_t)(it->extent.off / WINDOW_SIZE), &s);
+    if (!e)
+        e = window_move(&s->w, &it->extent, &it->place, &moved, &delta, live_changed, a);
+    if (e || !moved)
+        return e;
+    s->dirty = true;
+    a->inode.stored_bytes += (uint64_t)delta;
+    a->inode_dirty = true;
+    return 0;
+}
+
 struct window_list {
     struct ids ids;
     uint32_t last;
@@ -379,6 +399,8 @@ static int apply_item(struct applier *a, const struct item *it)
         return 0;
     case ITEM_TIMES:
         return apply_times(a, it);
+    case ITEM_MOVE:
+        return apply_move(a, it);
     case ITEM_SKIPPABLE:
         break;
     }

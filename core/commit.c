@@ -285,8 +285,10 @@ static int note_committed(struct holofs *fs, const struct ring_txg *t, const str
         struct head *h = named;
         named = h->next;
         struct container *c = ctab_find(fs, h->id);
-        if (c)
+        if (c) {
+            c->data_txg = t->txg;
             c->sealed_txg = h->used_txg > t->txg ? h->used_txg : t->txg; /* records that refer to it may be in a later txg than this one */
+        }
         if (h->cls == CLASS_META_LOG)
             fs->previous_meta = h->id;
         head_unref(fs, h);

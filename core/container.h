@@ -31,7 +31,11 @@ struct container {
     struct copen *open;        /* CTAB */
     struct container *lru_next, *lru_prev;
     uint64_t *hopeless;        /* D digests of stripes that were decoded in vain, 0 for none; NULL before the first; REPAIR */
-    bool deleting;
+    uint32_t readers;          /* of its file; CTAB */
+    _Atomic bool deleting;     /* somebody logs it as dead */
+    _Atomic bool cleaning;     /* the cleaner took it */
+    _Atomic bool quarantined;  /* the cleaner could not read all of it: not touched again in this mount */
+    _Atomic uint64_t data_txg; /* about when its data was written; survivors of cleaning are older than their container */
 };
 
 /* NULL if there is no such container. What is found stays valid until the store is closed. */
@@ -39,7 +43,11 @@ struct container *ctab_find(struct holofs *fs, uint32_t id);
 
 /* Insert or update; creates the row. -ENOMEM. */
 int ctab_set(struct holofs *fs, const struct container_info *info, uint64_t sealed_txg, struct head *head);
+/* Waits for those who read its file. */
 void ctab_remove(struct holofs *fs, uint32_t id);
+/* While a container is held its file is not deleted, nor are its remaps; NULL if it is gone already. */
+struct container *ctab_hold(struct holofs *fs, uint32_t id);
+void ctab_release(struct holofs *fs, struct container *c);
 void ctab_add_live(struct holofs *fs, uint32_t id, int64_t delta);
 void ctab_fini(struct holofs *fs);
 /* Call cb for every container, in order of id, without a lock held during the call. */

@@ -135,16 +135,19 @@ int container_verify(struct holofs *fs, struct copen *o, uint32_t x, const uint8
 int container_block_sum(struct holofs *fs, uint32_t id, uint32_t position, uint64_t *sum)
 {
     struct copen *o;
-    const struct ctable *c;
-    int e = copen_get(fs, id, &o);
-    if (e)
-        return e;
-    e = position < chead_positions(&o->h) ? table_block(fs, o, position, &c) : -HOLO_ECORRUPT;
-    if (!e && c->intact)
-        *sum = ctable_entry(c->a, position);
-    else if (!e)
-        e = -HOLO_ESUM;
-    copen_put(fs, o);
+    const struct ctable *t;
+    struct container *c = ctab_hold(fs, id);
+    int e = c ? copen_get(fs, id, &o) : -HOLO_ELOST;
+    if (!e) {
+        e = position < chead_positions(&o->h) ? table_block(fs, o, position, &t) : -HOLO_ECORRUPT;
+        if (!e && t->intact)
+            *sum = ctable_entry(t->a, position);
+        else if (!e)
+            e = -HOLO_ESUM;
+        copen_put(fs, o);
+    }
+    if (c)
+        ctab_release(fs, c);
     return e;
 }
 
@@ -176,15 +179,15 @@ void container_read_positions(struct holofs *fs, struct copen *o, uint32_t x, ui
 static int read_sealed(struct holofs *fs, uint32_t id, uint64_t coff, size_t len, uint8_t *blocks, const struct whose *w)
 {
     struct copen *o;
-    int e = copen_get(fs, id, &o);
+    struct container *c = ctab_hold(fs, id);
+    int e = c ? copen_get(fs, id, &o) : -HOLO_ELOST;
     if (e)
-        return e;
+        goto out;
     uint32_t first = (uint32_t)(coff / BLOCK_SIZE), n = (uint32_t)((coff + len - 1) / BLOCK_SIZE) - first + 1;
-    if (first + n > o->h.used) {
-        copen_put(fs, o);
-        return -HOLO_ECORRUPT;
-    }
-    container_read_positions(fs, o, first, n, blocks, NULL);
+    if (first + n > o->h.used)
+        e = -HOLO_ECORRUPT;
+    else
+        container_read_positions(fs, o, first, n, blocks, NULL);
     for (uint32_t i = 0; i < n && !e; i++) {
         uint8_t *b = blocks + (size_t)i * BLOCK_SIZE;
         int ok = container_verify(fs, o, first + i, b);
@@ -193,6 +196,9 @@ static int read_sealed(struct holofs *fs, uint32_t id, uint64_t coff, size_t len
         e = ok < 0 ? ok : repair_position(fs, o, first + i, b, w);
     }
     copen_put(fs, o);
+out:
+    if (c)
+        ctab_release(fs, c);
     return e;
 }
 

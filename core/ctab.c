@@ -50,6 +50,8 @@ int ctab_set(struct holofs *fs, const struct container_info *info, uint64_t seal
         c->r = info->r;
         c->used = info->used;
         c->head = head;
+        if (!c->data_txg && sealed_txg != UINT64_MAX)
+            c->data_txg = sealed_txg;
         c->sealed_txg = sealed_txg; /* before the state: who sees it sealed must see since when */
         c->state = info->state;
     }
@@ -182,10 +184,30 @@ void ctab_remove(struct holofs *fs, uint32_t id)
         fs->ctab_deleted = c;
         fs->ctab[id] = NULL;
         fs->n_containers--;
+        while (c->readers)
+            mutex_wait(&fs->ctab_lock, &fs->ctab_cond);
     }
     mutex_unlock(&fs->ctab_lock);
     if (o)
         copen_free(o);
+}
+
+struct container *ctab_hold(struct holofs *fs, uint32_t id)
+{
+    mutex_lock(&fs->ctab_lock);
+    struct container *c = id < fs->ctab_cap ? fs->ctab[id] : NULL;
+    if (c)
+        c->readers++;
+    mutex_unlock(&fs->ctab_lock);
+    return c;
+}
+
+void ctab_release(struct holofs *fs, struct container *c)
+{
+    mutex_lock(&fs->ctab_lock);
+    if (--c->readers == 0 && c->state == CONTAINER_DEAD)
+        pthread_cond_broadcast(&fs->ctab_cond);
+    mutex_unlock(&fs->ctab_lock);
 }
 
 void ctab_fini(struct holofs *fs)

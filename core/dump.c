@@ -14,10 +14,12 @@
 #include "base/err.h"
 #include "base/ids.h"
 #include "core/apply.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/head.h"
 #include "core/log.h"
 
+#define RETRY_NS UINT64_C(60000000000)
 enum { DUMP_FRAME_BYTES = 256 << 10, RECORD_SPACE = RECORD_MAX + 4096, WINDOW_BLOB_MAX = 64 << 10, EXTENTS_A_RECORD = 1000 };
 
 struct dumper {
@@ -248,6 +250,9 @@ static int announce(struct dumper *d)
         if (e)
             return e;
         rec_container(&r, &d->done[i]);
+        mutex_lock(&d->fs->head_lock);
+        d->fs->container_file_bytes += space_of_container(d->fs, d->done[i].r, d->done[i].used);
+        mutex_unlock(&d->fs->head_lock);
     }
     rec_dump_complete(&r, d->state.txg, d->done[0].id, d->done[d->n_done - 1].id);
     int e = log_append(d->fs, d->space, rec_end(&r), NULL, 0, &txg, NULL);
@@ -329,12 +334,10 @@ static int delete_old(struct holofs *fs)
     return e;
 }
 
-int dump_run(struct holofs *fs)
+/* DUMP held. */
+static int take_dump(struct holofs *fs)
 {
     struct dumper d = { .fs = fs };
-    if (fs->read_only)
-        return -EROFS;
-    mutex_lock(&fs->dump_lock);
     d.space = malloc(RECORD_SPACE);
     int e = d.space ? run(fs, &d) : -ENOMEM;
     if (e && !d.announced)
@@ -343,9 +346,6 @@ int dump_run(struct holofs *fs)
         e = delete_old(fs);
     if (!e) {
         COUNT(fs, dumps, 1);
-        mutex_lock(&fs->commit_lock);
-        fs->last_dump_bytes = d.bytes;
-        mutex_unlock(&fs->commit_lock);
         fs->dump_wanted = false;
         event_add(fs, "dump", "s:I, s:I, s:i", "txg", (json_int_t)d.state.txg, "bytes", (json_int_t)d.bytes, "containers", (int)d.n_done);
     } else if (e != -EINTR) {
@@ -356,6 +356,44 @@ int dump_run(struct holofs *fs)
     buf_fini(&d.records);
     free(d.space);
     free(d.done);
+    return e;
+}
+
+int dump_run(struct holofs *fs)
+{
+    if (fs->read_only)
+        return -EROFS;
+    mutex_lock(&fs->dump_lock);
+    int e = take_dump(fs);
     mutex_unlock(&fs->dump_lock);
     return e;
+}
+
+/*
+ * A dump bounds the log: due once the files of the log since the last one take more than that dump does, and more than 64 MiB or
+ * 1/128 of the store.
+ */
+static bool dump_due(struct holofs *fs)
+{
+    struct backing_space s;
+    uint64_t log, all, dump, total = fs->sb.size_limit_bytes, limit = 64u << 20;
+    if (fs->dump_wanted)
+        return true;
+    if (clock_mono_ns() < fs->dump_retry_ns)
+        return false;
+    if (!total && fs->backing->ops->space(fs->backing, &s) == 0)
+        total = s.total_bytes;
+    limit = total / 128 < limit ? total / 128 : limit;
+    space_of_metadata(fs, &log, &all, &dump);
+    return log > (limit > dump ? limit : dump);
+}
+
+void dump_run_if_due(struct holofs *fs)
+{
+    mutex_lock(&fs->dump_lock);
+    if (dump_due(fs) && take_dump(fs)) {
+        fs->dump_wanted = false;
+        fs->dump_retry_ns = clock_mono_ns() + RETRY_NS;
+    }
+    mutex_unlock(&fs->dump_lock);
 }

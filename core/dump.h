@@ -11,6 +11,12 @@
  */
 int dump_run(struct holofs *fs);
 
+/*
+ * The same, if enough was logged since the last one; not within a minute of one that failed. The housekeeper does that, and the
+ * cleaner when room is short: the log takes room as data does.
+ */
+void dump_run_if_due(struct holofs *fs);
+
 /* Delete sealed data containers without live bytes. */
 int reclaim_run(struct holofs *fs);
 

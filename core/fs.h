@@ -3,7 +3,7 @@
  * fs.h: the inside of libholofs: the parts, what they own, and their locks.
  *
  * Locks, in the order in which they are taken (docs/DESIGN.md, «Locking»):
- *   COMMIT < MIRROR < NS < INODE (several, only under NS) < CACHE < HEAD < CTAB < LOG < INDEXER < READER, SCRATCH, EVENTS, SCRUB, WAKE, BIG (leaves)
+ *   COMMIT < MIRROR < NS < INODE (several, only under NS) < CACHE < HEAD < CTAB < LOG < INDEXER < READER, SCRATCH, EVENTS, SCRUB, WAKE, BIG, CLEAN (leaves)
  */
 #ifndef HOLO_CORE_FS_H
 #define HOLO_CORE_FS_H
@@ -48,6 +48,7 @@ enum lock_rank {
     RANK_SCRUB = 63,
     RANK_WAKE = 64,
     RANK_BIG = 65,
+    RANK_CLEAN = 66,
 };
 
 struct inode;
@@ -162,6 +163,22 @@ struct loss {
 
 /* Work that must be written and cannot be at the moment; it is tried again, and nothing waits for it meanwhile (trouble.c). */
 enum trouble { TROUBLE_COMMIT, TROUBLE_SEAL, TROUBLE_INDEX, TROUBLES };
+/* The cleaner (clean.c): what it is asked for, and what it did since the mount. */
+struct clean_state {
+    struct mutex lock; /* a leaf */
+    pthread_cond_t wake, round; /* the cleaner's; of writers that wait for room */
+    bool run_wanted;            /* a whole run */
+    _Atomic unsigned waiting;   /* writers without room */
+    uint64_t rounds_wanted, rounds_begun, rounds_done;
+    bool gained;                /* the last round made room */
+    uint64_t debt_ns;           /* of the rate */
+    uint64_t barren_seq;        /* nothing can be gained until the log goes on from here */
+    _Atomic uint64_t rate;      /* bytes a second, 0: no limit */
+    const char *_Atomic state;
+    _Atomic bool pressed;       /* room is short: writers may have to wait */
+    _Atomic uint64_t moved_bytes, containers, deleted_bytes, made_bytes, lost_moves, quarantined, runs, stalls, longest_stall_ns;
+    _Atomic uint64_t run_containers, run_total, run_moved_bytes, run_freed_bytes;
+};
 
 enum { HEADS = ECC_R_MAX + 1, SEALING_MAX = 2, DUMPS_KEPT = 2 };
 
@@ -237,6 +254,7 @@ struct holofs {
     struct mutex ctab_lock;
     struct container **ctab; /* by id */
     size_t ctab_cap;
+    pthread_cond_t ctab_cond; /* nobody reads a dead container any more */
     struct container *ctab_deleted; /* linked by lru_next */
     _Atomic uint64_t n_containers;
     uint64_t container_file_bytes;          /* HEAD */
@@ -281,16 +299,16 @@ struct holofs {
     struct op_stats ops[HOLOFS_OPS_MAX];
     struct event_log events;
     struct scrub_state scrub;
+    struct clean_state clean;
     uint64_t mounted_ns;
     _Atomic bool reserve_used;
 
     /* dump: DUMP */
     struct mutex dump_lock;
-    uint64_t meta_since_dump; /* COMMIT */
-    uint64_t last_dump_bytes; /* COMMIT */
+    uint64_t dump_retry_ns; /* not before, after one that failed */
     _Atomic bool dump_wanted;
 
-    pthread_t committer, indexer, sealer, mirror, housekeeper, scrubber;
+    pthread_t committer, indexer, sealer, mirror, housekeeper, scrubber, cleaner;
     bool threads;
     _Atomic bool stopping;
     struct mutex wake_lock; /* committer and mirror sleep on it: leaf */

@@ -8,13 +8,13 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/big.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/log.h"
 
 uint64_t container_full_size(const struct holofs *fs, unsigned r)
 {
-    uint32_t positions = fs->sb.nmax + 2 * r * ecc_layout_stripes(fs->sb.nmax, fs->sb.k);
-    return (2 + 2 * (uint64_t)chead_table_blocks_for(positions) + positions) * BLOCK_SIZE;
+    return space_of_container(fs, r, fs->sb.nmax);
 }
 
 void head_drop_buffer(struct holofs *fs, struct head *h)
@@ -93,27 +93,11 @@ void head_queue(struct holofs *fs, struct head *h)
     pthread_cond_broadcast(&fs->head_cond);
 }
 
-/* Is there room on the backing filesystem for one more container besides those already begun? */
-static int check_space(struct holofs *fs, unsigned r)
-{
-    struct backing_space s;
-    uint64_t full = container_full_size(fs, r);
-    int e = fs->backing->ops->space(fs->backing, &s);
-    if (e)
-        return e;
-    uint64_t promised = (fs->n_sealing + 2) * full;
-    if (s.free_bytes < promised + full)
-        return -ENOSPC;
-    if (fs->sb.size_limit_bytes && fs->container_file_bytes + promised + full > fs->sb.size_limit_bytes)
-        return -ENOSPC;
-    return 0;
-}
-
 /* Give redundancy r a new head and tell the log that the container exists (HEAD held). */
 static int open_head(struct holofs *fs, unsigned r)
 {
     uint8_t space[256];
-    int e = check_space(fs, r);
+    int e = space_check(fs, r);
     if (e)
         return e;
     struct head *h = head_create(fs, fs->next_container, CLASS_DATA, r);
@@ -132,6 +116,11 @@ static int open_head(struct holofs *fs, unsigned r)
     }
     fs->next_container++;
     fs->heads[r] = h;
+    uint64_t room;
+    if (space_room(fs, r, &room) == 0 && room < container_full_size(fs, r) && !fs->clean.pressed) {
+        fs->clean.pressed = true;
+        clean_wake(fs);
+    }
     return 0;
 }
 
@@ -153,8 +142,21 @@ static uint64_t start_of(const struct head *h, const struct piece *p)
     return (h->fill + align - 1) / align * align;
 }
 
-/* A head with room for the piece (HEAD held; may wait for the sealer). */
-static int head_with_room(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, struct head **out)
+/* No room for another container: wait until the sealer is done, which makes sums exact, then for the cleaner (HEAD held). */
+static int wait_for_room(struct holofs *fs, uint64_t *since_ns)
+{
+    if (fs->n_sealing && !trouble_now(fs, TROUBLE_SEAL)) {
+        mutex_timedwait(&fs->head_lock, &fs->head_cond, 100000000u); /* who fails elsewhere wakes nobody here */
+        return 0;
+    }
+    mutex_unlock(&fs->head_lock);
+    int e = clean_wait_for_room(fs, since_ns);
+    mutex_lock(&fs->head_lock);
+    return e;
+}
+
+/* A head with room for the piece (HEAD held; may wait for the sealer and the cleaner). */
+static int head_with_room(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, uint64_t *waited, struct head **out)
 {
     for (;;) {
         struct head *h = fs->heads[r];
@@ -175,30 +177,47 @@ static int head_with_room(struct holofs *fs, unsigned r, const struct piece *p, 
         if (fs->heads[r])
             continue;
         int e = open_head(fs, r);
+        if (e == -ENOSPC)
+            e = may_wait ? wait_for_room(fs, waited) : -EAGAIN;
         if (e)
             return e;
     }
 }
 
-int head_reserve(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, struct slot *out)
+/* Take the room for a piece that fits (HEAD held, or the head is the caller's own). */
+static int take_room(struct head *h, const struct piece *p, struct slot *out)
 {
-    struct head *h = NULL;
-    mutex_lock(&fs->head_lock);
-    int e = head_with_room(fs, r, p, may_wait, &h);
-    if (e)
-        goto unlock;
     uint64_t start = start_of(h, p);
     struct piece q = *p;
     q.coff = (uint32_t)start;
-    e = head_add_piece(h, &q);
+    int e = head_add_piece(h, &q);
     if (e)
-        goto unlock;
+        return e;
     memset(h->buf + h->fill, 0, start - h->fill);
     h->fill = start + p->stored;
-    h->writers++;
     *out = (struct slot){ .head = h, .at = h->buf + start, .coff = (uint32_t)start, .piece = h->n_pieces - 1 };
+    return 0;
+}
+
+int head_place(struct head *h, const struct piece *p, struct slot *out)
+{
+    return fits(h, start_of(h, p), p->stored) ? take_room(h, p, out) : -ENOSPC;
+}
+
+int head_reserve(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, struct slot *out)
+{
+    struct head *h = NULL;
+    uint64_t waited = 0;
+    mutex_lock(&fs->head_lock);
+    int e = head_with_room(fs, r, p, may_wait, &waited, &h);
+    if (e)
+        goto unlock;
+    e = take_room(h, p, out);
+    h->writers += !e;
 unlock:
     mutex_unlock(&fs->head_lock);
+    if (waited)
+        clean_waited(fs, waited);
     return e;
 }
 

@@ -56,6 +56,9 @@ struct slot {
 int head_reserve(struct holofs *fs, unsigned r, const struct piece *p, bool may_wait, struct slot *out);
 void head_done(struct holofs *fs, const struct slot *s, uint64_t seq, uint64_t txg);
 
+/* The same in a head that is the caller's own, without a lock; -ENOSPC if it does not fit. No head_done follows. */
+int head_place(struct head *h, const struct piece *p, struct slot *out);
+
 /* Checksum the blocks that the piece in this slot fills alone. Returns the extent's tag. */
 uint32_t head_sum_piece(struct holofs *fs, const struct slot *s, uint32_t len, unsigned codec);
 

@@ -33,6 +33,7 @@ struct holofs_options {
     unsigned commit_seconds; /* an open txg commits after this long */
     enum holofs_atime atime;
     bool no_dir_atime;       /* listing a directory never sets its access time */
+    uint64_t clean_rate;     /* bytes a second that the cleaner moves while nobody waits for room; 0: as fast as it can */
     bool check_all;          /* read the whole ring and index also after a clean stop */
     bool accept_loss;        /* go on writing although records are lost for ever (holofsck -y); else such a store opens for reading only */
     struct backing *backing; /* tests: the store's directory with faults; stays the caller's. The index and the lock go around it. NULL */
@@ -177,7 +178,7 @@ int holofs_events_text(struct holofs *fs, struct buf *out);
 int holofs_config_json(struct holofs *fs, struct buf *out);
 int holofs_scrub_text(struct holofs *fs, struct buf *out);
 
-/* One command written to .holo/control: "sync", "seal", "scrub", "dump". -EINVAL if unknown (nothing happens). */
+/* One command written to .holo/control: "sync", "seal", "scrub", "dump", "clean", "clean-rate BYTES". -EINVAL if unknown (nothing happens). */
 int holofs_control(struct holofs *fs, const char *command, size_t len);
 
 /* FUSE operations are counted and timed under their names; op is an index the caller registered. */

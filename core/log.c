@@ -12,13 +12,14 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "core/clean.h"
 #include "core/head.h"
 
 /* An open txg of this size is committed at once, and writers wait for it. */
 enum { OPEN_RECORDS_MAX = 8 << 20, OPEN_SEGMENTS_MAX = 200000 };
 
-/* Kept free for the index; how often that is looked at; bytes that the database and its log take for a byte of records. */
-enum { INDEX_ROOM = 32 << 20, LOOK_EVERY = 32, INDEX_GROWTH = 6 };
+/* How often room is looked at; bytes that the database and its log take for a byte of records. */
+enum { LOOK_EVERY = 32, INDEX_GROWTH = 6 };
 
 static size_t open_records_max(const struct holofs *fs)
 {
@@ -131,7 +132,7 @@ bool holofs_is_congested(struct holofs *fs)
     mutex_lock(&fs->log_lock);
     bool full = fs->open.records.len > open_records_max(fs) / 4 * 3 || fs->open.n_seg > OPEN_SEGMENTS_MAX / 4 * 3;
     mutex_unlock(&fs->log_lock);
-    return full || fs->n_sealing >= SEALING_MAX;
+    return full || fs->n_sealing >= SEALING_MAX || fs->clean.pressed;
 }
 
 int log_throttle(struct holofs *fs)
@@ -167,17 +168,14 @@ static int index_catch_up(struct holofs *fs)
     return e;
 }
 
-int log_grow(struct holofs *fs)
+/* Does metadata lack its room? Looks again after the index has caught up, if that may make the difference. */
+static int look_for_room(struct holofs *fs)
 {
     struct backing_space s;
-    int e = log_throttle(fs);
-    if (e || (!fs->tight && fs->grown++ % LOOK_EVERY))
-        return e;
-    e = fs->backing->ops->space(fs->backing, &s);
+    int e = fs->backing->ops->space(fs->backing, &s);
     if (e)
         return e;
-    uint64_t room = s.total_bytes / 8 < INDEX_ROOM ? s.total_bytes / 8 : INDEX_ROOM;
-    uint64_t need = room + (fs->n_sealing + 2) * container_full_size(fs, fs->sb.meta_r);
+    uint64_t need = space_of_growth(fs, &s);
     if (s.free_bytes >= need && s.free_bytes - need < INDEX_GROWTH * index_backlog(fs)) {
         e = index_catch_up(fs);
         if (!e)
@@ -187,4 +185,18 @@ int log_grow(struct holofs *fs)
     }
     fs->tight = s.free_bytes < need;
     return fs->tight ? -ENOSPC : 0;
+}
+
+int log_grow(struct holofs *fs)
+{
+    uint64_t waited = 0;
+    int e = log_throttle(fs);
+    if (e || (!fs->tight && fs->grown++ % LOOK_EVERY))
+        return e;
+    do
+        e = look_for_room(fs);
+    while (e == -ENOSPC && clean_wait_for_room(fs, &waited) == 0);
+    if (waited)
+        clean_waited(fs, waited);
+    return e;
 }

@@ -27,7 +27,7 @@ int log_throttle(struct holofs *fs);
 
 /*
  * The same for what makes metadata grow: -ENOSPC before the backing filesystem lacks the room that the index and the
- * metadata containers that are due still need. What takes names away does not ask, and uses that room.
+ * metadata containers that are due still need; waits for the cleaner before (no locks). What takes names away does not ask, and uses that room.
  */
 int log_grow(struct holofs *fs);
 

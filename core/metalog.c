@@ -54,7 +54,6 @@ static int need_head(struct holofs *fs, const struct ring_txg *t)
 int metalog_append(struct holofs *fs, const struct ring_txg *t, const uint8_t *records, size_t len)
 {
     struct frame f = { .kind = FRAME_LOG, .epoch = t->epoch, .txg = t->txg, .chain = t->chain, .time_ns = t->time_ns };
-    fs->meta_since_dump += len;
     while (len) {
         int e = need_head(fs, t);
         if (e)

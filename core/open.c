@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "core/big.h"
 #include "core/cache.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/dump.h"
 #include "core/engine.h"
@@ -34,7 +35,8 @@
 
 void holofs_options_init(struct holofs_options *o)
 {
-    *o = (struct holofs_options){ .compress = HOLOFS_COMPRESS_AUTO, .zstd_level = 1, .cache_bytes = 64u << 20, .commit_seconds = 2 };
+    *o = (struct holofs_options){ .compress = HOLOFS_COMPRESS_AUTO, .zstd_level = 1, .cache_bytes = 64u << 20, .commit_seconds = 2,
+                                   .clean_rate = 64u << 20 };
 }
 
 static void explain(char *why, size_t cap, const char *what, int e)
@@ -154,8 +156,10 @@ static void init_locks(struct holofs *fs)
     cond_init(&fs->indexer_wake);
     cond_init(&fs->applied_cond);
     cond_init(&fs->head_cond);
+    cond_init(&fs->ctab_cond);
     cond_init(&fs->scrub.wake);
     cond_init(&fs->wake_cond);
+    clean_init(fs);
     fs->done_last = &fs->done_first;
     fs->sealing_last = &fs->sealing;
 }
@@ -192,7 +196,7 @@ struct worker {
     void *(*main)(void *fs);
 };
 
-static size_t workers(struct holofs *fs, struct worker w[6])
+static size_t workers(struct holofs *fs, struct worker w[7])
 {
     size_t n = 0;
     if (!fs->hooks)
@@ -204,12 +208,13 @@ static size_t workers(struct holofs *fs, struct worker w[6])
     w[n++] = (struct worker){ &fs->committer, committer_main };
     w[n++] = (struct worker){ &fs->mirror, mirror_main };
     w[n++] = (struct worker){ &fs->housekeeper, housekeeper_main };
+    w[n++] = (struct worker){ &fs->cleaner, cleaner_main };
     return n;
 }
 
 static int start_threads(struct holofs *fs)
 {
-    struct worker w[6];
+    struct worker w[7];
     size_t n = workers(fs, w);
     for (size_t i = 0; i < n; i++) {
         int e = pthread_create(w[i].thread, NULL, w[i].main, fs);
@@ -228,6 +233,7 @@ static void wake_all(struct holofs *fs)
     mutex_lock(&fs->scrub.lock);
     pthread_cond_broadcast(&fs->scrub.wake);
     mutex_unlock(&fs->scrub.lock);
+    clean_wake(fs);
 }
 
 static void stop_sealer_and_indexer(struct holofs *fs)
@@ -503,6 +509,7 @@ int holofs_close(struct holofs *fs)
         pthread_join(fs->committer, NULL);
         pthread_join(fs->mirror, NULL);
         pthread_join(fs->housekeeper, NULL);
+        pthread_join(fs->cleaner, NULL);
         e = finish(fs);
     }
     if (e)
@@ -512,38 +519,6 @@ int holofs_close(struct holofs *fs)
 }
 
 /* ---- the rest of the interface ---- */
-
-/* Bytes of user data that `bytes` of disk can take: parity, tables and headers are in. */
-static uint64_t payload_of(const struct holofs *fs, uint64_t bytes)
-{
-    unsigned r = fs->opt.redundancy ? fs->opt.redundancy : fs->sb.r;
-    return (uint64_t)((double)bytes * fs->sb.nmax * BLOCK_SIZE / (double)container_full_size(fs, r));
-}
-
-int holofs_statfs(struct holofs *fs, struct holofs_space *out)
-{
-    struct backing_space s;
-    int e = fs->backing->ops->space(fs->backing, &s);
-    if (e)
-        return e;
-    uint64_t unsealed = heads_unsealed_bytes(fs);
-    mutex_lock(&fs->head_lock);
-    uint64_t used = fs->container_file_bytes;
-    mutex_unlock(&fs->head_lock);
-    uint64_t total = s.total_bytes, promised = 3 * container_full_size(fs, fs->sb.r) + unsealed;
-    uint64_t left = s.free_bytes > promised ? s.free_bytes - promised : 0;
-    if (fs->sb.size_limit_bytes) {
-        uint64_t limit = fs->sb.size_limit_bytes;
-        uint64_t room = limit > used + promised ? limit - used - promised : 0;
-        total = limit;
-        left = left < room ? left : room;
-    }
-    out->total_bytes = payload_of(fs, total);
-    out->free_bytes = payload_of(fs, left);
-    out->files = fs->n_files + out->free_bytes / BLOCK_SIZE;
-    out->free_files = out->free_bytes / BLOCK_SIZE;
-    return 0;
-}
 
 int holofs_control(struct holofs *fs, const char *command, size_t len)
 {
@@ -566,5 +541,9 @@ int holofs_control(struct holofs *fs, const char *command, size_t len)
         return scrub_start(fs);
     if (len == 4 && memcmp(command, "dump", 4) == 0)
         return dump_run(fs);
+    if (len == 5 && memcmp(command, "clean", 5) == 0)
+        return clean_start(fs);
+    if (len > 11 && memcmp(command, "clean-rate ", 11) == 0)
+        return clean_set_rate(fs, command + 11, len - 11);
     return -EINVAL;
 }

@@ -16,6 +16,7 @@
 #include "core/attr.h"
 #include "core/cache.h"
 #include "core/container.h"
+#include "core/read.h"
 
 enum { EXTENTS_AT_ONCE = 64, LOOKUPS_MAX = 8 };
 
@@ -67,9 +68,8 @@ static int check_run_tag(struct holofs *fs, const struct extent *e)
     return r ? 0 : check_tag(fs, e, (uint32_t)sum); /* an unreadable table says nothing */
 }
 
-/* Bytes [from, to) of the file, all within a run; out may take up to a block more than asked when `room` allows. */
-static int read_run(struct holofs *fs, const struct extent *e, uint64_t from, uint64_t to, uint8_t *out, size_t room, struct scratch *s,
-                    const struct whose *w)
+int read_run(struct holofs *fs, const struct extent *e, uint64_t from, uint64_t to, uint8_t *out, size_t room, struct scratch *s,
+             const struct whose *w)
 {
     const uint8_t *data;
     uint64_t coff = (uint64_t)e->coff + e->skip + (from - e->off);
@@ -85,18 +85,28 @@ static int read_run(struct holofs *fs, const struct extent *e, uint64_t from, ui
     return r;
 }
 
+int read_stored(struct holofs *fs, const struct extent *e, struct scratch *s, const struct whose *w, const uint8_t **data)
+{
+    int r = container_read(fs, e->container, e->coff, e->stored, s->blocks, data, w);
+    return r ? r : check_tag(fs, e, (uint32_t)sum64(*data, e->stored < BLOCK_SIZE ? e->stored : BLOCK_SIZE, 0));
+}
+
+int read_expanded(struct holofs *fs, const struct extent *e, struct scratch *s, const struct whose *w, const uint8_t **data)
+{
+    int r = read_stored(fs, e, s, w, data);
+    if (!r && e->codec == EXTENT_ZSTD) {
+        r = e->raw <= CHUNK_SIZE ? codec_expand(s->codec, *data, e->stored, s->piece, e->raw) : -HOLO_ECORRUPT;
+        *data = s->piece;
+    }
+    return r;
+}
+
 /* Bytes of a piece that has to be read whole. */
 static int read_piece(struct holofs *fs, const struct extent *e, uint64_t from, uint64_t to, uint8_t *out, struct scratch *s,
                       const struct whose *w)
 {
     const uint8_t *data;
-    int r = container_read(fs, e->container, e->coff, e->stored, s->blocks, &data, w);
-    if (!r)
-        r = check_tag(fs, e, (uint32_t)sum64(data, e->stored < BLOCK_SIZE ? e->stored : BLOCK_SIZE, 0));
-    if (!r && e->codec == EXTENT_ZSTD) {
-        r = e->raw <= CHUNK_SIZE ? codec_expand(s->codec, data, e->stored, s->piece, e->raw) : -HOLO_ECORRUPT;
-        data = s->piece;
-    }
+    int r = read_expanded(fs, e, s, w, &data);
     if (!r)
         memcpy(out, data + e->skip + (from - e->off), (size_t)(to - from));
     return r;

@@ -2,8 +2,8 @@
 /*
  * reclaim.c: delete containers: dead record durable first, then the file.
  *
- * A data container without live bytes in the applied state can only be dead: extents that refer to it were all
- * logged before it was sealed, and those txgs are applied (sealed_txg is the last of them).
+ * A data container without live bytes in the applied state can only be dead: extents that refer to it were all logged by its
+ * sealed_txg, which is applied. (The cleaner logs moves into its containers after they are sealed, and sets sealed_txg last.)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "core/big.h"
 #include "core/cache.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/dump.h"
 #include "core/log.h"
@@ -36,6 +37,7 @@ static void unlink_file(struct holofs *fs, uint32_t id)
     mutex_lock(&fs->head_lock);
     fs->container_file_bytes -= fs->container_file_bytes < size ? fs->container_file_bytes : size;
     mutex_unlock(&fs->head_lock);
+    fs->clean.deleted_bytes += size;
     COUNT(fs, containers_deleted, 1);
 }
 
@@ -77,7 +79,8 @@ static int find_dead(void *arg, uint32_t id)
 {
     struct dead *d = arg;
     struct container *c = ctab_find(d->fs, id);
-    if (c && c->cls == CLASS_DATA && c->state == CONTAINER_SEALED && c->live == 0 && is_applied(d->fs, c->sealed_txg))
+    if (c && c->cls == CLASS_DATA && c->state == CONTAINER_SEALED && c->live == 0 && is_applied(d->fs, c->sealed_txg) &&
+        !atomic_exchange(&c->deleting, true))
         d->ids[d->n++] = id;
     return d->n == sizeof(d->ids) / sizeof(d->ids[0]);
 }
@@ -88,21 +91,13 @@ int reclaim_run(struct holofs *fs)
     if (log_writable(fs))
         return log_writable(fs);
     ctab_each(fs, find_dead, &d);
-    return d.n ? containers_delete(fs, d.ids, d.n) : 0;
-}
-
-/* A new dump bounds the log: due once the log since the last one passes max(64 MiB, its size). */
-static bool dump_due(struct holofs *fs)
-{
-    uint64_t limit = 64u << 20;
-    mutex_lock(&fs->commit_lock);
-    if (fs->last_dump_bytes > limit)
-        limit = fs->last_dump_bytes;
-    bool due = fs->meta_since_dump > limit;
-    if (due)
-        fs->meta_since_dump = 0;
-    mutex_unlock(&fs->commit_lock);
-    return due || fs->dump_wanted;
+    int e = d.n ? containers_delete(fs, d.ids, d.n) : 0;
+    for (size_t i = 0; i < d.n && e; i++) { /* once more later */
+        struct container *c = ctab_find(fs, d.ids[i]);
+        if (c)
+            c->deleting = false;
+    }
+    return e;
 }
 
 /* Counts of damage last for ever: they go into the superblocks soon after they moved. */
@@ -128,8 +123,7 @@ void *housekeeper_main(void *arg)
             continue;
         reclaim_run(fs);
         keep_counts(fs);
-        if (dump_due(fs) && dump_run(fs))
-            fs->dump_wanted = false;
+        dump_run_if_due(fs);
     }
     return NULL;
 }

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/apply.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/head.h"
 #include "core/log.h"
@@ -333,7 +334,7 @@ static int load_container(void *arg, const struct meta_container *c)
         fs->previous_meta = c->id;
     }
     if (c->state == CONTAINER_SEALED)
-        fs->container_file_bytes += container_full_size(fs, c->r) - ((uint64_t)fs->sb.nmax - c->used) * BLOCK_SIZE;
+        fs->container_file_bytes += space_of_container(fs, c->r, c->used);
     return 0;
 }
 

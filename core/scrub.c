@@ -515,10 +515,14 @@ static int scrub_one(void *arg, uint32_t id)
     struct verify_result r;
     if (fs->stopping)
         return 1;
-    struct container *c = ctab_find(fs, id);
-    if (!c || c->state != CONTAINER_SEALED)
+    struct container *c = ctab_hold(fs, id);
+    if (!c || c->state != CONTAINER_SEALED) {
+        if (c)
+            ctab_release(fs, c);
         return 0;
+    }
     int e = container_scrub(fs, id, true, &r);
+    ctab_release(fs, c);
     s->containers_done++;
     s->blocks += r.blocks;
     s->bad += r.bad;

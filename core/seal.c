@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/big.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/engine.h"
 #include "core/head.h"
@@ -226,7 +227,7 @@ static void finish(struct holofs *fs, struct head *h)
         head_drop_buffer(fs, h);
     h->state = HEAD_SEALED;
     fs->n_sealing--;
-    fs->container_file_bytes += container_full_size(fs, h->r) - ((uint64_t)fs->sb.nmax - h->used) * BLOCK_SIZE;
+    fs->container_file_bytes += space_of_container(fs, h->r, h->used);
     COUNT(fs, containers_sealed, 1);
     pthread_cond_broadcast(&fs->head_cond);
     mutex_unlock(&fs->head_lock);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/engine.h"
 #include "core/head.h"
@@ -54,7 +55,7 @@ void holofs_count_op(struct holofs *fs, unsigned op, const char *name, uint64_t 
 }
 
 struct fill {
-    uint64_t n[4], open, sealed, live, data_blocks, parity_blocks;
+    uint64_t n[4], open, sealed, live, data_blocks, parity_blocks, file;
     struct holofs *fs;
 };
 
@@ -71,6 +72,7 @@ static int add_container(void *arg, uint32_t id)
         f->live += c->live > 0 ? (uint64_t)c->live : 0;
         if (c->state == CONTAINER_SEALED) {
             f->data_blocks += c->used;
+            f->file += space_of_container(fs, c->r, c->used);
             f->parity_blocks += 2 * c->r * ecc_layout_stripes(fs->sb.nmax, fs->sb.k);
         }
     }
@@ -91,6 +93,7 @@ static json_t *containers(struct holofs *fs, uint64_t unsealed)
     put(o, "data", f.n[CLASS_DATA]);
     put(o, "metadata_log", f.n[CLASS_META_LOG]);
     put(o, "metadata_dump", f.n[CLASS_META_DUMP]);
+    put(o, "file_bytes", f.file);
     put(o, "open", f.open);
     put(o, "sealed", f.sealed);
     put(o, "sealed_since_mount", fs->count.containers_sealed);
@@ -177,6 +180,28 @@ static json_t *damage(struct holofs *fs)
     return o;
 }
 
+static json_t *cleaner(struct holofs *fs)
+{
+    const struct clean_state *c = &fs->clean;
+    uint64_t stored = fs->count.bytes_stored;
+    json_t *o = json_object();
+    json_object_set_new(o, "state", json_string(c->state));
+    put(o, "moved_bytes", c->moved_bytes);
+    put(o, "cleaned_containers", c->containers);
+    put(o, "freed_bytes", c->deleted_bytes > c->made_bytes ? c->deleted_bytes - c->made_bytes : 0);
+    put(o, "lost_moves", c->lost_moves);
+    put(o, "quarantined", c->quarantined);
+    json_object_set_new(o, "write_amplification", json_real(stored ? ratio(stored + c->moved_bytes, stored) : 1.0));
+    put(o, "stalls", c->stalls);
+    put(o, "longest_stall_ms", c->longest_stall_ns / 1000000);
+    put(o, "rate_bytes_per_s", c->rate);
+    put(o, "runs", c->runs);
+    json_object_set_new(o, "run", json_pack("{s:I, s:I, s:I, s:I}", "containers", (json_int_t)c->run_containers, "of",
+                                            (json_int_t)c->run_total, "moved_bytes", (json_int_t)c->run_moved_bytes, "freed_bytes",
+                                            (json_int_t)c->run_freed_bytes));
+    return o;
+}
+
 static json_t *memory(struct holofs *fs)
 {
     struct rusage u;
@@ -229,6 +254,7 @@ int holofs_stats_json(struct holofs *fs, struct buf *out)
     json_object_set_new(o, "engine", engine_json(fs));
     json_object_set_new(o, "containers", containers(fs, unsealed));
     json_object_set_new(o, "data", data(fs));
+    json_object_set_new(o, "cleaner", cleaner(fs));
     json_object_set_new(o, "ring", ring(fs));
     json_object_set_new(o, "wave_ecc_metrics", wave_ecc_metrics(fs));
     json_object_set_new(o, "gpu", gpu_json(fs));
@@ -271,6 +297,8 @@ int holofs_metrics_text(struct holofs *fs, struct buf *out)
         { "parity_disagrees_total", "Stripes whose parity contradicts data that their checksums confirm.", "counter", c->parity_disagrees },
         { "engine_fallbacks_total", "Calls that a GPU failed and the CPU did again.", "counter", engine.fallbacks },
         { "checksum_failures_total", "Blocks that failed their checksum.", "counter", c->checksum_failures },
+        { "cleaner_moved_bytes_total", "Bytes that the cleaner moved.", "counter", fs->clean.moved_bytes },
+        { "cleaner_longest_stall_milliseconds", "The longest that a write waited for room.", "gauge", fs->clean.longest_stall_ns / 1000000 },
         { "encode_ops_total", "Parity computations.", "counter", c->encode_ops },
         { "decode_ops_total", "Rebuilds of a stripe.", "counter", c->decode_ops },
         { "corrected_bytes_total", "Bytes that rebuilds of stripes found wrong or missing.", "counter", c->corrected_bytes },

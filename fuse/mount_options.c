@@ -12,7 +12,8 @@
 enum { EXIT_USAGE = 16 };
 
 static const char known[] = "redundancy=N, compress=off|auto|zstd:L, ecc=auto|scalar|avx2|gfni|cuda, cache=SIZE, commit=SECONDS, "
-                            "threads=N, clear_stale, ro, rw, atime, relatime, noatime, strictatime, diratime, nodiratime, allow_other, "
+                            "clean_rate=SIZE, threads=N, clear_stale, ro, rw, atime, relatime, noatime, strictatime, diratime, nodiratime, "
+                            "allow_other, "
                             "allow_root, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, context=…, and what "
                             "fstab uses (defaults, nofail, noauto, user, _netdev, lazytime, x-…)";
 
@@ -110,6 +111,9 @@ static int own_option(struct mount_options *o, const char *s)
         if (!number(s + 7, 1, 300, &n))
             return -1;
         o->store.commit_seconds = (unsigned)n;
+    } else if (strncmp(s, "clean_rate=", 11) == 0) {
+        if (!size_value(s + 11, 0, &o->store.clean_rate))
+            return -1;
     } else if (strncmp(s, "threads=", 8) == 0) {
         if (!number(s + 8, 1, 64, &n))
             return -1;

@@ -198,6 +198,62 @@ int window_punch(struct window *w, uint64_t off, uint64_t len, int64_t *delta, e
     return 0;
 }
 
+/* Is byte `at` of the file, which x has, where the place says? */
+static bool is_at(const struct extent *x, const struct extent *e, const struct extent_place *place, uint64_t at)
+{
+    uint64_t have = x->skip + (at - x->off), want = place->skip + (at - e->off);
+    if (x->container != place->container)
+        return false;
+    return x->codec == EXTENT_RUN ? x->coff + have == place->coff + want : x->coff == place->coff && have == want;
+}
+
+const struct extent *window_next_at(const struct window *w, const struct extent *e, const struct extent_place *place, uint64_t at,
+                                    uint64_t *from, uint64_t *to)
+{
+    uint64_t end = extent_end(e);
+    at = at > e->off ? at : e->off;
+    for (uint32_t i = window_find(w, at); at < end && i < w->n && w->e[i].off < end; i++) {
+        const struct extent *x = &w->e[i];
+        uint64_t a = x->off > at ? x->off : at;
+        if (!is_at(x, e, place, a))
+            continue;
+        *from = a;
+        *to = extent_end(x) < end ? extent_end(x) : end;
+        return x;
+    }
+    return NULL;
+}
+
+static struct extent part_of(const struct extent *e, uint64_t from, uint64_t to)
+{
+    struct extent p = *e;
+    p.skip += (uint32_t)(from - e->off);
+    p.off = from;
+    p.len = (uint32_t)(to - from);
+    clamp_run(&p);
+    return p;
+}
+
+int window_move(struct window *w, const struct extent *e, const struct extent_place *place, uint32_t *moved, int64_t *delta,
+                extent_live_fn live, void *arg)
+{
+    uint64_t from, to = e->off;
+    uint32_t parts = 0;
+    *moved = 0;
+    *delta = 0;
+    while (window_next_at(w, e, place, to, &from, &to))
+        parts++;
+    int r = parts ? reserve(w, w->n + 2 * parts) : 0; /* so that no insert fails half way */
+    for (to = e->off; !r && window_next_at(w, e, place, to, &from, &to);) {
+        struct extent p = part_of(e, from, to);
+        int64_t d;
+        r = window_insert(w, &p, &d, live, arg);
+        *moved += p.len;
+        *delta += d;
+    }
+    return r;
+}
+
 void window_encode(const struct window *w, uint8_t *out)
 {
     struct wr wr = wr_init(out, (size_t)w->n * EXTENT_BYTES);

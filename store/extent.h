@@ -68,6 +68,25 @@ int window_insert(struct window *w, const struct extent *e, int64_t *delta, exte
 /* Make [off, off+len) a hole. Same returns. */
 int window_punch(struct window *w, uint64_t off, uint64_t len, int64_t *delta, extent_live_fn live, void *arg);
 
+/* Where a byte is: `skip` bytes into the piece at `coff` of a container; of a run only coff + skip counts. */
+struct extent_place {
+    uint32_t container, coff, skip;
+};
+
+/*
+ * The next part [*from, *to) of e's range, at or behind `at`, that is where `place` says e's first byte is, and on from there.
+ * Returns the extent that has it, or NULL.
+ */
+const struct extent *window_next_at(const struct window *w, const struct extent *e, const struct extent_place *place, uint64_t at,
+                                    uint64_t *from, uint64_t *to);
+
+/*
+ * Compare and swap: every part of e's range that is still at `place` is at e from now on; what was written or punched since stays.
+ * *moved becomes how many bytes of the file that were. Same returns as window_insert.
+ */
+int window_move(struct window *w, const struct extent *e, const struct extent_place *place, uint32_t *moved, int64_t *delta,
+                extent_live_fn live, void *arg);
+
 /* Index of the first extent that ends behind off; w->n if none. */
 uint32_t window_find(const struct window *w, uint64_t off);
 

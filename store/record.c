@@ -126,6 +126,17 @@ void rec_extent(struct rec *r, uint64_t ino, const struct extent *e)
     pad(r);
 }
 
+void rec_move(struct rec *r, uint64_t ino, const struct extent *e, const struct extent_place *place)
+{
+    item(r, ITEM_MOVE, 20 + EXTENT_BYTES);
+    wr_u64(&r->w, ino);
+    extent_encode(&r->w, e);
+    wr_u32(&r->w, place->container);
+    wr_u32(&r->w, place->coff);
+    wr_u32(&r->w, place->skip);
+    pad(r);
+}
+
 void rec_times(struct rec *r, uint64_t ino, int64_t mtime, int64_t ctime)
 {
     item(r, ITEM_TIMES, 24);
@@ -308,6 +319,14 @@ static void get_payload(struct rd *r, struct item *it)
         it->ino = rd_u64(r);
         if (!extent_decode(r, &it->extent))
             r->bad = true;
+        break;
+    case ITEM_MOVE:
+        it->ino = rd_u64(r);
+        if (!extent_decode(r, &it->extent))
+            r->bad = true;
+        it->place.container = rd_u32(r);
+        it->place.coff = rd_u32(r);
+        it->place.skip = rd_u32(r);
         break;
     case ITEM_RANGE_GONE:
         it->ino = rd_u64(r);

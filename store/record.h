@@ -18,11 +18,13 @@
 enum record_kind {
     REC_CREATE = 1, REC_MKDIR, REC_MKNOD, REC_SYMLINK, REC_LINK, REC_UNLINK, REC_RMDIR, REC_RENAME, REC_SETATTR, REC_WRITE,
     REC_TRUNCATE, REC_PUNCH, REC_SETXATTR, REC_REMOVEXATTR, REC_PURGE, REC_CONTAINER, REC_FORMAT, REC_DUMP, REC_COMMIT,
+    REC_MOVE,
 };
 
 enum item_type {
     ITEM_INODE = 1, ITEM_INODE_GONE, ITEM_ENTRY, ITEM_ENTRY_GONE, ITEM_SYMLINK, ITEM_XATTR, ITEM_XATTR_GONE, ITEM_ORPHAN,
     ITEM_ORPHAN_GONE, ITEM_EXTENT, ITEM_RANGE_GONE, ITEM_CONTAINER, ITEM_COUNTERS, ITEM_WINDOW, ITEM_DUMP_COMPLETE, ITEM_TIMES,
+    ITEM_MOVE,
     ITEM_SKIPPABLE = 0x8000,
 };
 
@@ -55,6 +57,7 @@ struct item {
     uint32_t value_len;
     struct inode_image inode;
     struct extent extent;
+    struct extent_place place; /* move: where the extent was */
     struct container_info container;
     struct counters counters;
     int64_t mtime, ctime;
@@ -78,6 +81,7 @@ void rec_xattr(struct rec *r, uint64_t ino, const char *name, size_t name_len, c
 void rec_xattr_gone(struct rec *r, uint64_t ino, const char *name, size_t name_len);
 void rec_orphan(struct rec *r, uint64_t ino, bool gone);
 void rec_extent(struct rec *r, uint64_t ino, const struct extent *e);
+void rec_move(struct rec *r, uint64_t ino, const struct extent *e, const struct extent_place *place);
 void rec_times(struct rec *r, uint64_t ino, int64_t mtime, int64_t ctime);
 void rec_range_gone(struct rec *r, uint64_t ino, uint64_t off, uint64_t len);
 void rec_container(struct rec *r, const struct container_info *c);

@@ -15,7 +15,8 @@ enum { SUPER_LABEL_MAX = 64, SUPER_CLEAN = 1 };
 /* Feature bits this program knows; all others are refused as FORMAT.md says. */
 #define SUPER_COMPAT_KNOWN UINT64_C(0)
 #define SUPER_RO_COMPAT_KNOWN UINT64_C(0)
-#define SUPER_INCOMPAT_KNOWN UINT64_C(0)
+#define SUPER_INCOMPAT_MOVES UINT64_C(1) /* the log may hold moves */
+#define SUPER_INCOMPAT_KNOWN SUPER_INCOMPAT_MOVES
 
 struct superblock {
     uint32_t version;

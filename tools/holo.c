@@ -16,8 +16,8 @@ enum { EXIT_UNHEALTHY = 1, EXIT_OPERATION = 8, EXIT_USAGE = 16 };
 
 static int usage(void)
 {
-    fprintf(stderr, "holo: usage: holo status MNT [--json] | scrub start|status MNT | seal MNT | sync MNT | events MNT | "
-                    "dump container|superblock FILE [--json] | bench ecc [OPTIONS]\n");
+    fprintf(stderr, "holo: usage: holo status MNT [--json] | scrub start|status MNT | clean [--wait] MNT | seal MNT | sync MNT | "
+                    "events MNT | dump container|superblock FILE [--json] | bench ecc [OPTIONS]\n");
     return EXIT_USAGE;
 }
 
@@ -71,19 +71,26 @@ static long long count(json_t *o, const char *key)
     return json_integer_value(json_object_get(o, key));
 }
 
-/* The exit code tells health: 0 healthy, 1 not. */
-static int status(const char *mnt, bool json)
+/* The statistics as JSON, NULL with a message. */
+static json_t *load_stats(const char *mnt)
 {
     json_error_t why;
     FILE *f = open_file(mnt, "stats", "re");
     if (!f)
-        return EXIT_OPERATION;
+        return NULL;
     json_t *o = json_loadf(f, 0, &why);
     fclose(f);
-    if (!o) {
+    if (!o)
         fprintf(stderr, "holo: %s: stats cannot be understood: %s\n", mnt, why.text);
+    return o;
+}
+
+/* The exit code tells health: 0 healthy, 1 not. */
+static int status(const char *mnt, bool json)
+{
+    json_t *o = load_stats(mnt);
+    if (!o)
         return EXIT_OPERATION;
-    }
     const char *health = json_string_value(json_object_get(o, "health"));
     if (json) {
         json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
@@ -109,6 +116,48 @@ static int scrub(const char *what, const char *mnt)
     return strcmp(what, "status") == 0 ? print_file(mnt, "scrub") : usage();
 }
 
+/* How far the run is, over the same line of a terminal. */
+static void show_progress(json_t *cleaner)
+{
+    json_t *run = json_object_get(cleaner, "run");
+    printf("\r%lld of %lld containers, %.1f MiB moved, %.1f MiB freed ", count(run, "containers"), count(run, "of"),
+           mib(run, "moved_bytes", NULL), mib(run, "freed_bytes", NULL));
+    fflush(stdout);
+}
+
+/* Start a run; with `wait` follow it to its end. One that is under way already is an error. */
+static int clean(const char *mnt, bool wait)
+{
+    const struct timespec pause = { 0, 100000000 };
+    json_t *o = load_stats(mnt);
+    if (!o)
+        return EXIT_OPERATION;
+    long long runs = count(json_object_get(o, "cleaner"), "runs");
+    json_decref(o);
+    int e = control(mnt, "clean");
+    if (e || !wait)
+        return e;
+    for (;;) {
+        o = load_stats(mnt);
+        if (!o)
+            return EXIT_OPERATION;
+        json_t *cleaner = json_object_get(o, "cleaner");
+        bool ended = count(cleaner, "runs") > runs;
+        if (isatty(STDOUT_FILENO) || ended)
+            show_progress(cleaner);
+        if (ended) {
+            long long quarantined = count(cleaner, "quarantined");
+            printf("\nspace      %.1f MiB in files, %.1f MiB alive\n", mib(o, "containers", "file_bytes"), mib(o, "containers", "live_bytes"));
+            if (quarantined)
+                printf("quarantine %lld containers could not be read whole; .holo/events names the files\n", quarantined);
+            json_decref(o);
+            return quarantined ? EXIT_UNHEALTHY : 0;
+        }
+        json_decref(o);
+        nanosleep(&pause, NULL);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "bench") == 0 && strcmp(argv[2], "ecc") == 0)
@@ -129,6 +178,10 @@ int main(int argc, char **argv)
         return scrub(argv[2], argv[3]);
     if (argc == 3 && strcmp(argv[1], "events") == 0)
         return print_file(argv[2], "events");
+    if (argc == 3 && strcmp(argv[1], "clean") == 0)
+        return clean(argv[2], false);
+    if (argc == 4 && strcmp(argv[1], "clean") == 0 && strcmp(argv[2], "--wait") == 0)
+        return clean(argv[3], true);
     if (argc == 3 && (strcmp(argv[1], "seal") == 0 || strcmp(argv[1], "sync") == 0))
         return control(argv[2], argv[1]);
     return usage();

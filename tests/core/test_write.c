@@ -186,6 +186,8 @@ static void space_returns_when_files_go(void **state)
     for (int i = 0; i < 100 && free_bytes(&r) < full + 14 * MIB; i++)
         rig_sleep_ms(100);
     assert_true(free_bytes(&r) >= full + 14 * MIB);
+    for (int i = 0; i < 100 && rig_stat(&r, "containers/data") > 3; i++)
+        rig_sleep_ms(100);
     assert_true(rig_stat(&r, "containers/data") <= 3);
     rig_stop(&r);
 }

@@ -72,6 +72,9 @@ static void write_item(struct rec *r, const struct item *it)
     case ITEM_TIMES:
         rec_times(r, it->ino, it->mtime, it->ctime);
         break;
+    case ITEM_MOVE:
+        rec_move(r, it->ino, &it->extent, &it->place);
+        break;
     case ITEM_SKIPPABLE:
     default:
         FUZZ_CHECK(it->type == 0 && "an unknown item was accepted");
@@ -98,6 +101,7 @@ static void expect_same(const struct item *a, const struct item *b)
     FUZZ_CHECK(i->uid == j->uid && i->gid == j->gid && i->nlink == j->nlink && i->rdev == j->rdev && i->flags == j->flags);
     FUZZ_CHECK(e->off == f->off && e->len == f->len && e->skip == f->skip && e->container == f->container && e->coff == f->coff);
     FUZZ_CHECK(e->stored == f->stored && e->raw == f->raw && e->tag == f->tag && e->codec == f->codec);
+    FUZZ_CHECK(a->place.container == b->place.container && a->place.coff == b->place.coff && a->place.skip == b->place.skip);
     FUZZ_CHECK(c->id == d->id && c->cls == d->cls && c->state == d->state && c->r == d->r && c->used == d->used);
     FUZZ_CHECK(c->first_txg == d->first_txg && c->last_txg == d->last_txg);
     FUZZ_CHECK(a->counters.next_ino == b->counters.next_ino && a->counters.next_cookie == b->counters.next_cookie);
@@ -198,10 +202,10 @@ static size_t seed_record(unsigned from, uint8_t *out, size_t cap)
     static const struct container_info info = { .id = 1, .cls = CLASS_DATA, .state = CONTAINER_SEALED, .r = 3, .used = 9 };
     struct rec r;
     rec_begin(&r, out, cap, REC_CREATE, 1234);
-    for (unsigned type = from; type < from + 4 && type <= ITEM_TIMES; type++) {
+    for (unsigned type = from; type < from + 4 && type <= ITEM_MOVE; type++) {
         struct item it = { .type = (enum item_type)type, .ino = 12, .parent = 1, .cookie = 9, .dtype = 8, .name = "name", .name_len = 4,
                            .value = (const uint8_t *)"some value", .value_len = 10, .inode = image, .extent = extent, .container = info,
-                           .off = 4096, .len = 100, .txg = 4, .window = 1, .counters = { .next_ino = 13, .next_seq = 99 } };
+                           .off = 4096, .len = 100, .place = { 1, 4096, 5 }, .txg = 4, .window = 1, .counters = { .next_ino = 13, .next_seq = 99 } };
         write_item(&r, &it);
     }
     size_t len = rec_end(&r);
@@ -212,9 +216,9 @@ static size_t seed_record(unsigned from, uint8_t *out, size_t cap)
 size_t fuzz_seed(unsigned i, uint8_t *out, size_t cap)
 {
     size_t len = 0;
-    if (i > 4)
+    if (i > 5)
         return 0;
-    for (unsigned from = i < 4 ? 1 + 4 * i : 1; from <= (i < 4 ? 1 + 4 * i : 13u); from += 4)
+    for (unsigned from = i < 5 ? 1 + 4 * i : 1; from <= (i < 5 ? 1 + 4 * i : 17u); from += 4)
         len += seed_record(from, out + len, cap - len);
     return len;
 }

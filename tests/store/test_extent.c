@@ -362,6 +362,104 @@ static void a_share_of_a_compressed_piece_is_live(void **state)
     assert_int_equal(extent_live(&e), WINDOW_SIZE / 2);
 }
 
+/* ---- moves ---- */
+
+static uint32_t move(struct window *w, struct extent to, struct extent_place from)
+{
+    uint32_t moved;
+    int64_t delta, stored = 0, now = 0;
+    for (uint32_t i = 0; i < w->n; i++)
+        stored += extent_live(&w->e[i]);
+    assert_int_equal(window_move(w, &to, &from, &moved, &delta, NULL, NULL), 0);
+    for (uint32_t i = 0; i < w->n; i++)
+        now += extent_live(&w->e[i]);
+    assert_true(now == stored + delta);
+    return moved;
+}
+
+static struct extent run(uint64_t off, uint32_t len, uint32_t container, uint32_t coff)
+{
+    return (struct extent){ .off = off, .len = len, .container = container, .coff = coff, .stored = len, .raw = len, .codec = EXTENT_RUN };
+}
+
+static void a_move_takes_what_is_still_where_it_was(void **state)
+{
+    (void)state;
+    struct window w = { 0 };
+    int64_t delta;
+    struct extent a = run(BASE, 32768, 1, 8192), over = run(BASE + 8192, 4096, 2, 0);
+    insert(&w, a);
+    insert(&w, over);
+    assert_int_equal(window_punch(&w, BASE + 20480, 4096, &delta, NULL, NULL), 0);
+    assert_int_equal(move(&w, run(BASE, 32768, 9, 40960), (struct extent_place){ 1, 8192, 0 }), 32768 - 8192);
+    assert_int_equal(w.n, 4);
+    for (uint32_t i = 0; i < w.n; i++) {
+        const struct extent *e = &w.e[i];
+        bool written = e->off == BASE + 8192;
+        assert_int_equal(e->container, written ? 2 : 9);
+        assert_true(written || e->coff + e->skip == 40960 + (e->off - BASE));
+        assert_true(e->raw == e->skip + e->len && e->stored == e->raw);
+    }
+    assert_int_equal(move(&w, run(BASE, 32768, 10, 0), (struct extent_place){ 1, 8192, 0 }), 0); /* nothing is there any more */
+    window_fini(&w);
+}
+
+/* Runs that were merged are found by what coff and skip add up to; a move of a part ends where it ends. */
+static void a_part_of_a_merged_run_moves(void **state)
+{
+    (void)state;
+    struct window w = { 0 };
+    insert(&w, run(BASE, 8192, 1, 0));
+    insert(&w, run(BASE + 8192, 8192, 1, 8192));
+    assert_int_equal(w.n, 1);
+    assert_int_equal(move(&w, run(BASE + 8192, 4096, 9, 0), (struct extent_place){ 1, 8192, 0 }), 4096);
+    assert_int_equal(w.n, 3);
+    assert_int_equal(w.e[0].container, 1);
+    assert_int_equal(w.e[1].container, 9);
+    assert_int_equal(w.e[2].container, 1);
+    assert_int_equal(w.e[2].coff + w.e[2].skip, 12288);
+    window_fini(&w);
+}
+
+/* Bytes of the same container at another place of the file, or another piece, are not meant. */
+static void a_move_is_of_one_place_only(void **state)
+{
+    (void)state;
+    struct window w = { 0 };
+    struct extent z = { .off = BASE, .len = 1000, .container = 1, .coff = 64, .stored = 333, .raw = 1000, .codec = EXTENT_ZSTD };
+    struct extent to = z;
+    to.container = 9;
+    to.coff = 8;
+    insert(&w, z);
+    assert_int_equal(move(&w, to, (struct extent_place){ 1, 72, 0 }), 0);
+    assert_int_equal(move(&w, to, (struct extent_place){ 2, 64, 0 }), 0);
+    assert_int_equal(move(&w, to, (struct extent_place){ 1, 64, 8 }), 0);
+    assert_int_equal(move(&w, to, (struct extent_place){ 1, 64, 0 }), 1000);
+    assert_int_equal(w.e[0].container, 9);
+    insert(&w, run(BASE + 4096, 8192, 1, 4096));
+    assert_int_equal(move(&w, run(BASE + 4096, 8192, 9, 4096), (struct extent_place){ 1, 0, 0 }), 0);
+    window_fini(&w);
+}
+
+/* Two living ends of a compressed piece become pieces of their own. */
+static void parts_of_a_piece_move_to_different_places(void **state)
+{
+    (void)state;
+    struct window w = { 0 };
+    int64_t delta;
+    struct extent z = { .off = BASE, .len = 10000, .container = 1, .coff = 64, .stored = 5000, .raw = 10000, .codec = EXTENT_ZSTD };
+    struct extent head = { .off = BASE, .len = 100, .container = 9, .coff = 0, .stored = 100, .raw = 100 };
+    struct extent tail = { .off = BASE + 9900, .len = 100, .container = 9, .coff = 104, .stored = 100, .raw = 100 };
+    insert(&w, z);
+    assert_int_equal(window_punch(&w, BASE + 100, 9800, &delta, NULL, NULL), 0);
+    assert_int_equal(move(&w, head, (struct extent_place){ 1, 64, 0 }), 100);
+    assert_int_equal(move(&w, tail, (struct extent_place){ 1, 64, 9900 }), 100);
+    assert_int_equal(w.n, 2);
+    assert_true(w.e[0].container == 9 && w.e[0].coff == 0 && w.e[0].skip == 0);
+    assert_true(w.e[1].container == 9 && w.e[1].coff == 104 && w.e[1].skip == 0);
+    window_fini(&w);
+}
+
 /* ---- bytes ---- */
 
 static void the_bytes_of_format_1_do_not_drift(void **state)
@@ -486,6 +584,10 @@ int main(void)
         cmocka_unit_test(runs_of_other_places_stay_apart),
         cmocka_unit_test(punching_nothing_changes_nothing),
         cmocka_unit_test(a_share_of_a_compressed_piece_is_live),
+        cmocka_unit_test(a_move_takes_what_is_still_where_it_was),
+        cmocka_unit_test(a_part_of_a_merged_run_moves),
+        cmocka_unit_test(a_move_is_of_one_place_only),
+        cmocka_unit_test(parts_of_a_piece_move_to_different_places),
         cmocka_unit_test(the_bytes_of_format_1_do_not_drift),
         cmocka_unit_test(what_cannot_be_an_extent_is_refused),
         cmocka_unit_test(flipped_and_cut_windows_are_refused_or_sane),

@@ -53,6 +53,7 @@ static size_t every_item(uint8_t *space)
     rec_window(&r, 86, 5, blob, sizeof(blob));
     rec_dump_complete(&r, 12345, 6, 7);
     rec_times(&r, 87, -88, 89);
+    rec_move(&r, 88, &extent, &(struct extent_place){ 5, 67890, 12 });
     size_t len = rec_end(&r);
     assert_true(len > 0 && len % 8 == 0);
     rec_set_seq(space, 0x1122334455667788);
@@ -123,6 +124,9 @@ static void expect_places(struct rec_view *v)
     assert_true(it.txg == 12345 && it.first_container == 6 && it.last_container == 7);
     next_is(v, &it, ITEM_TIMES, 87);
     assert_true(it.mtime == -88 && it.ctime == 89);
+    next_is(v, &it, ITEM_MOVE, 88);
+    assert_true(it.extent.off == extent.off && it.extent.container == 7 && it.extent.tag == 0xdeadbeef);
+    assert_true(it.place.container == 5 && it.place.coff == 67890 && it.place.skip == 12);
 }
 
 static void every_item_comes_back(void **state)
@@ -134,7 +138,7 @@ static void every_item_comes_back(void **state)
     struct rd stream = rd_init(space, every_item(space));
     assert_int_equal(rec_next(&stream, &v), 1);
     assert_int_equal(v.kind, REC_RENAME);
-    assert_int_equal(v.items, 16);
+    assert_int_equal(v.items, 17);
     assert_true(v.seq == 0x1122334455667788 && v.time_ns == -123456789);
     next_is(&v, &it, ITEM_INODE, 77);
     expect_inode(&it.inode);
@@ -266,7 +270,7 @@ static void a_stream_cut_anywhere_is_refused(void **state)
     (void)state;
     uint8_t space[SPACE];
     size_t len = every_item(space);
-    assert_int_equal(walk(space, len), 16);
+    assert_int_equal(walk(space, len), 17);
     assert_int_equal(walk(space, 0), 0);
     for (size_t cut = 1; cut < len; cut++) {
         uint8_t *exact = kit_exact(space, cut);
@@ -298,7 +302,7 @@ static void flipped_bytes_never_lead_outside(void **state)
             uint8_t *exact = kit_exact(space, len);
             exact[i] ^= (uint8_t)x;
             int n = walk(exact, len);
-            assert_true(n == -HOLO_ECORRUPT || (n >= 0 && n <= 16));
+            assert_true(n == -HOLO_ECORRUPT || (n >= 0 && n <= 17));
             free(exact);
         }
     }

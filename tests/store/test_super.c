@@ -125,7 +125,9 @@ static void features_decide_between_writing_reading_and_refusing(void **state)
     assert_int_equal(super_check_features(&sb), 0);
     sb.ro_compat = UINT64_C(1) << 63;
     assert_int_equal(super_check_features(&sb), -EROFS);
-    sb.incompat = 1;
+    sb.incompat = SUPER_INCOMPAT_MOVES;
+    assert_int_equal(super_check_features(&sb), -EROFS);
+    sb.incompat = 2;
     assert_int_equal(super_check_features(&sb), -HOLO_EFEATURE);
 }
 

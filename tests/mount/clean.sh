@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# clean.sh: a store with a size, overwritten at random at 70 %, cleaned, checked: bytes, what was moved, what space is left.
+# shellcheck source=tests/mount/lib.sh
+. "$(dirname "$0")/lib.sh"
+holo_only
+
+mib=${CLEAN_MIB:-128} times=${CLEAN_TIMES:-3}
+holo_new --size "${mib}M" --container-size 1M --ring-size 4M -R 2
+total=$(df -B1 --output=size "$MNT" | tail -n 1)
+file_bytes=$((total * 7 / 10 / 4096 * 4096))
+
+overwrite() { # overwrite NAME RW
+    t "$1 is written and verified" fio --name=f --filename="$MNT/file" --rw="$2" --bs=4k --size="$file_bytes" --io_size=$((file_bytes * times)) \
+        --direct=0 --verify=xxhash --verify_fatal=1 --do_verify=1 --randseed=7 --norandommap --verify_backlog=4096 --verify_state_save=0 --fsync=2048 --output=/dev/null
+}
+
+t "70 % are written" fio --name=fill --filename="$MNT/file" --rw=write --bs=128k --size="$file_bytes" --end_fsync=1 --output=/dev/null
+overwrite "random overwriting" randwrite
+moved=$(holo_stat moved_bytes) written=$(holo_stat bytes_written)
+t "it moves at most 1.2 bytes for each written ($moved of $written)" test "$moved" -le $((written * 12 / 10))
+t "no write waited long ($(holo_stat longest_stall_ms) ms)" test "$(holo_stat longest_stall_ms)" -lt 30000
+sum=$(b2sum <"$MNT/file")
+t "holo clean --wait" "$BIN/holo" clean --wait "$MNT"
+files=$(jq .containers.file_bytes "$MNT/.holo/stats") live=$(jq .containers.live_bytes "$MNT/.holo/stats")
+parity=$(jq '.containers.parity_overhead' "$MNT/.holo/stats")
+t "space is within 15 % of live data and parity ($files for $live, parity $parity)" \
+    jq -en --argjson f "$files" --argjson l "$live" --argjson p "$parity" '$f <= $l * (1 + $p) * 1.15'
+t_eq "every byte is as it was" "$sum" "$(b2sum <"$MNT/file")"
+t_not "a rate that is no number is refused" sh -c "echo clean-rate x >'$MNT/.holo/control'"
+holo_umount
+t "holofsck finds nothing" "$BIN/holofsck" "$STORE"
+holo_mount
+t_eq "nor did a remount change a byte" "$sum" "$(b2sum <"$MNT/file")"
