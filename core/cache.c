@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -497,6 +498,17 @@ int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32
 
 /* ---- all of it ---- */
 
+/* Descriptors kept for containers: a quarter of those there may be. */
+static unsigned open_files_max(const struct holofs *fs)
+{
+    struct rlimit l;
+    uint64_t n = fs->opt.cache_bytes / (1u << 20);
+    n = n < 16 ? 16 : n > 512 ? 512 : n;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && n > l.rlim_cur / 4)
+        n = l.rlim_cur / 4;
+    return n < 4 ? 4 : (unsigned)n;
+}
+
 int cache_init(struct holofs *fs)
 {
     mutex_init(&fs->ns_lock, RANK_NS);
@@ -506,8 +518,7 @@ int cache_init(struct holofs *fs)
     fs->dtab = calloc(fs->dtab_size, sizeof(*fs->dtab));
     fs->inode_max = fs->opt.cache_bytes / 2048;
     fs->dentry_max = fs->opt.cache_bytes / 1024;
-    fs->open_max = (unsigned)(fs->opt.cache_bytes / (1u << 20));
-    fs->open_max = fs->open_max < 16 ? 16 : fs->open_max > 512 ? 512 : fs->open_max;
+    fs->open_max = open_files_max(fs);
     return fs->itab && fs->dtab ? 0 : -ENOMEM;
 }
 

@@ -267,14 +267,28 @@ static struct copen *insert(struct holofs *fs, uint32_t id, struct copen *o)
     return o;
 }
 
+/* Close the file that was used longest ago. false if there is none. */
+static bool close_one(struct holofs *fs)
+{
+    mutex_lock(&fs->ctab_lock);
+    bool any = fs->lru_first;
+    struct copen *o = any ? detach(fs, fs->lru_first) : NULL;
+    mutex_unlock(&fs->ctab_lock);
+    if (o)
+        copen_free(o);
+    return any;
+}
+
 int copen_get(struct holofs *fs, uint32_t id, struct copen **out)
 {
     unsigned bad;
+    struct copen *o;
     *out = get_cached(fs, id);
     if (*out)
         return 0;
-    struct copen *o;
     int e = copen_file(fs, id, false, &o, &bad);
+    while ((e == -EMFILE || e == -ENFILE) && close_one(fs))
+        e = copen_file(fs, id, false, &o, &bad);
     if (e)
         return e;
     o->cached = true;

@@ -99,19 +99,37 @@ static int drop_folder(void *arg, const char *name)
     return e == -ENOTDIR ? 0 : e;
 }
 
-/* Remove the store that was here; only files that a store consists of. */
-static int wipe(struct backing *b)
+static int unlink_all(struct backing *b, const char *const *name, size_t n)
 {
-    static const char *const names[] = { "superblock.0", "superblock.1", "superblock.2", "superblock.3", "superblock.4", "journal.0",
-                                         "journal.1", "index.db", "index.db-wal", "index.db-shm", "remap.0", "remap.1", "remap.2",
-                                         "remap.3", "remap.4", "reserve" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        int e = b->ops->unlink(b, names[i]);
+    for (size_t i = 0; i < n; i++) {
+        int e = b->ops->unlink(b, name[i]);
         if (e && e != -ENOENT)
             return e;
     }
+    return 0;
+}
+
+/*
+ * Remove the store that was here; only files that a store consists of. Its superblocks go first and for good: what a crash leaves of the
+ * rest, beside parts of the new one, is no store.
+ */
+static int wipe(struct backing *b, const char *path)
+{
+    static const char *const super[] = { "superblock.0", "superblock.1", "superblock.2", "superblock.3", "superblock.4" };
+    static const char *const rest[] = { "journal.0", "journal.1", "remap.0", "remap.1", "remap.2", "remap.3", "remap.4", "reserve" };
+    char index[PATH_MAX];
     void *spare[2] = { b, (void *)(uintptr_t)"spare" };
-    int e = b->ops->list(b, "spare", drop_name, spare);
+    if (snprintf(index, sizeof(index), "%s/index.db", path) >= (int)sizeof(index))
+        return -ENAMETOOLONG;
+    int e = unlink_all(b, super, sizeof(super) / sizeof(super[0]));
+    if (!e)
+        e = b->ops->sync_dir(b, "");
+    if (!e)
+        e = unlink_all(b, rest, sizeof(rest) / sizeof(rest[0]));
+    if (!e)
+        e = meta_remove(index);
+    if (!e)
+        e = b->ops->list(b, "spare", drop_name, spare);
     if (e && e != -ENOENT)
         return e;
     e = b->ops->list(b, "containers", drop_folder, b);
@@ -155,10 +173,26 @@ static int make_root(struct backing *b, const struct superblock *sb)
     return e;
 }
 
-/* Superblocks come last: before them it is not a store. */
-static int make_files(struct backing *b, struct superblock *sb, uint64_t spare)
+/* The directory has its name for good; one that nobody may list has it as far as we can tell. */
+static int sync_parent(const char *path)
 {
-    int e = wipe(b);
+    char up[PATH_MAX];
+    if (snprintf(up, sizeof(up), "%s/..", path) >= (int)sizeof(up))
+        return -ENAMETOOLONG;
+    int fd = open(up, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : -errno;
+    int e = fsync(fd) ? -errno : 0;
+    close(fd);
+    return e;
+}
+
+/* Superblocks come last: before them it is not a store. */
+static int make_files(struct backing *b, const char *path, struct superblock *sb, uint64_t spare)
+{
+    int e = wipe(b, path);
+    if (!e)
+        e = sync_parent(path);
     if (!e)
         e = b->ops->mkdir(b, "containers");
     if (!e)
@@ -235,7 +269,7 @@ int holofs_format(const char *path, const struct holofs_geometry *g, char *why, 
     if (!e && getrandom(sb.uuid, sizeof(sb.uuid), 0) != (ssize_t)sizeof(sb.uuid))
         e = fail(why, why_cap, "random numbers", -EIO);
     if (!e) {
-        e = chmod(path, 0700) ? -errno : make_files(b, &sb, spare);
+        e = chmod(path, 0700) ? -errno : make_files(b, path, &sb, spare);
         if (e)
             fail(why, why_cap, path, e);
     }

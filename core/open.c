@@ -212,19 +212,6 @@ static size_t workers(struct holofs *fs, struct worker w[7])
     return n;
 }
 
-static int start_threads(struct holofs *fs)
-{
-    struct worker w[7];
-    size_t n = workers(fs, w);
-    for (size_t i = 0; i < n; i++) {
-        int e = pthread_create(w[i].thread, NULL, w[i].main, fs);
-        if (e)
-            abort(); /* half a set of threads cannot be stopped in order */
-    }
-    fs->threads = true;
-    return 0;
-}
-
 static void wake_all(struct holofs *fs)
 {
     mutex_lock(&fs->wake_lock);
@@ -236,18 +223,51 @@ static void wake_all(struct holofs *fs)
     clean_wake(fs);
 }
 
-static void stop_sealer_and_indexer(struct holofs *fs)
+static void end_sealer(struct holofs *fs)
 {
     mutex_lock(&fs->head_lock);
     fs->sealer_stop = true;
     pthread_cond_broadcast(&fs->head_cond);
     mutex_unlock(&fs->head_lock);
-    pthread_join(fs->sealer, NULL);
+}
+
+static void end_indexer(struct holofs *fs)
+{
     mutex_lock(&fs->indexer_lock);
     fs->indexer_stop = true;
     pthread_cond_broadcast(&fs->indexer_wake);
     mutex_unlock(&fs->indexer_lock);
+}
+
+static void stop_sealer_and_indexer(struct holofs *fs)
+{
+    end_sealer(fs);
+    pthread_join(fs->sealer, NULL);
+    end_indexer(fs);
     pthread_join(fs->indexer, NULL);
+}
+
+/* All of them, or none: nothing was given to those that run already. */
+static int start_threads(struct holofs *fs)
+{
+    struct worker w[7];
+    size_t n = workers(fs, w), started = 0;
+    int e = 0;
+    while (started < n && !e) {
+        e = pthread_create(w[started].thread, NULL, w[started].main, fs);
+        started += !e;
+    }
+    if (!e) {
+        fs->threads = true;
+        return 0;
+    }
+    fs->stopping = true;
+    wake_all(fs);
+    end_sealer(fs);
+    end_indexer(fs);
+    while (started)
+        pthread_join(*w[--started].thread, NULL);
+    return -e;
 }
 
 /* ---- open ---- */
@@ -426,7 +446,7 @@ static int start(struct holofs *fs, char *why, size_t cap)
     if (!e)
         e = fs->read_only ? start_threads(fs) : begin_epoch(fs);
     if (e)
-        explain(why, cap, "starting", e);
+        explain(why, cap, e == -EAGAIN ? "starting threads (is there a limit on processes or memory?)" : "starting", e);
     return e;
 }
 

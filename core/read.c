@@ -170,6 +170,8 @@ static void read_failed(struct holofs *fs, uint64_t ino, uint64_t off, int e)
 /* Whatever keeps bytes of a file that exists from being read, a container that is gone for one, is EIO to the reader. */
 static int as_read_error(int e)
 {
+    if (e == -EMFILE || e == -ENFILE)
+        return -EIO;
     return e == -ENOMEM || holo_errno(e) == EIO ? e : -HOLO_ELOST;
 }
 

@@ -121,7 +121,7 @@ static int note_file(void *arg, uint32_t id)
     int e = copen_file(b->fs, id, false, &o, &bad);
     if (e) {
         event_add(b->fs, "container_unreadable", "s:i, s:s", "container", (int)id, "error", holo_strerror(e));
-        return e == -ENOMEM ? e : 0;
+        return e == -ENOMEM || e == -EMFILE || e == -ENFILE ? e : 0;
     }
     if (b->fs->next_container <= id)
         b->fs->next_container = id + 1;

@@ -162,7 +162,7 @@ static int open_index(struct holofs *fs, struct ring_log *l)
     if (fs->index)
         meta_close(fs->index);
     fs->index = NULL;
-    if (e == -ENOMEM || e == -ENOSPC)
+    if (e == -ENOMEM || e == -ENOSPC || e == -EMFILE || e == -ENFILE) /* these say nothing about the index */
         return e;
     if (fs->read_only && !private)
         return e ? e : -HOLO_ESTALE;

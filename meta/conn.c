@@ -13,6 +13,12 @@
 
 enum { BUSY_TIMEOUT_MS = 10000 };
 
+/* Of open files: that says nothing about the file. */
+static bool too_many(int err)
+{
+    return err == EMFILE || err == ENFILE;
+}
+
 static int io_err(const struct conn *c, int rc)
 {
     if (rc == SQLITE_IOERR_DATA)
@@ -22,7 +28,7 @@ static int io_err(const struct conn *c, int rc)
     if (rc == SQLITE_IOERR_NOMEM)
         return -ENOMEM;
     int err = sqlite3_system_errno(c->db);
-    return err == ENOSPC || err == EDQUOT ? -ENOSPC : -EIO;
+    return err == ENOSPC || err == EDQUOT ? -ENOSPC : too_many(err) ? -err : -EIO;
 }
 
 int conn_err(const struct conn *c, int rc)
@@ -48,7 +54,7 @@ int conn_err(const struct conn *c, int rc)
     case SQLITE_AUTH:
         return -EACCES;
     case SQLITE_CANTOPEN:
-        return -EIO;
+        return too_many(sqlite3_system_errno(c->db)) ? -sqlite3_system_errno(c->db) : -EIO;
     case SQLITE_ERROR: /* our statements are right: a table or a column is missing */
     case SQLITE_SCHEMA:
     case SQLITE_CORRUPT:

@@ -18,11 +18,14 @@
  */
 #include "meta/sums.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
@@ -160,6 +163,16 @@ static int save(struct page_sums *s)
     return SQLITE_OK;
 }
 
+/* 0 or negative errno: sqlite does not tell apart what is missing from what cannot be opened just now. */
+static int probe(const char *name)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
+}
+
 /* A whole copy, or NULL: *rc tells apart what is missing or damaged (SQLITE_OK) from what could not be read. */
 static uint8_t *read_image(const char *name, uint64_t *pages, int *rc)
 {
@@ -167,10 +180,8 @@ static uint8_t *read_image(const char *name, uint64_t *pages, int *rc)
     sqlite3_int64 size = 0;
     uint8_t *image = NULL;
     *rc = file_open(name, SQLITE_OPEN_READONLY, &f);
-    if (*rc != SQLITE_OK) {
-        *rc = *rc == SQLITE_CANTOPEN ? SQLITE_OK : *rc;
+    if (*rc != SQLITE_OK)
         return NULL;
-    }
     *rc = f->pMethods->xFileSize(f, &size);
     if (*rc == SQLITE_OK && size >= HEADER && size < INT64_C(1) << 36) {
         image = malloc((size_t)size);
@@ -211,8 +222,9 @@ int sums_load(const char *database, const uint8_t uuid[16], struct page_sums **o
         return e;
     for (unsigned i = 0; i < 2; i++) {
         uint64_t pages;
-        int rc;
-        uint8_t *image = read_image(s->name[i], &pages, &rc);
+        int rc = SQLITE_OK, there = probe(s->name[i]);
+        uint8_t *image = there ? NULL : read_image(s->name[i], &pages, &rc);
+        e = there && there != -ENOENT ? there : e;
         bool ours = image && memcmp(image + 16, uuid, 16) == 0;
         worst = rc == SQLITE_OK ? worst : rc;
         foreign |= image && !ours;
@@ -230,6 +242,8 @@ int sums_load(const char *database, const uint8_t uuid[16], struct page_sums **o
     sums_unref(s);
     if (foreign)
         return -HOLO_ESTALE;
+    if (e)
+        return e;
     return worst == SQLITE_OK ? -ENOENT : worst == SQLITE_NOMEM ? -ENOMEM : -EIO;
 }
 

@@ -15,6 +15,8 @@ target_compile_definitions(test_core_parity PRIVATE HOLOFSCK="$<TARGET_FILE:holo
 add_dependencies(test_core_parity holofsck)
 holo_test(core fault core remap meta store cuda ecc base)
 holo_test(core full core remap meta store cuda ecc base)
+holo_test(core limits core remap meta store cuda ecc base)
+target_link_options(test_core_limits PRIVATE -Wl,--wrap=pthread_create)
 holo_test(core salvage core remap meta store cuda ecc base)
 holo_test(core ruin core remap meta store cuda ecc base)
 holo_test(core clean core remap meta store cuda ecc base)

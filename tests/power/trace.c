@@ -310,6 +310,11 @@ int mkdirat(int dirfd, const char *path, mode_t mode)
     return rc;
 }
 
+int mkdir(const char *path, mode_t mode)
+{
+    return mkdirat(AT_FDCWD, path, mode);
+}
+
 /* ---- begin, end, marks ---- */
 
 static int note_one(const char *path, const struct stat *st, int type, struct FTW *f)

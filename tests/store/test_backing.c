@@ -445,6 +445,38 @@ static void torn_dropped_and_misdirected_writes_report_success(void **state)
     free(new);
 }
 
+static void a_short_write_leaves_a_prefix_and_says_so(void **state)
+{
+    struct env *e = *state;
+    struct bfile *f = file_make(e->b, "f");
+    uint8_t *old = bytes_new(4 * BLK, 1), *new = bytes_new(3 * BLK, 2), got[3 * BLK];
+    bool some = false;
+    for (int i = 0; i < 20; i++) {
+        size_t prefix = 0;
+        assert_int_equal(bfile_pwrite(f, old, 4 * BLK, 0), 0);
+        backing_fault_add(e->b, &(struct fault_rule){ .ops = FAULT_WRITE, .kind = FAULT_SHORT, .err = ENOSPC, .count = 1 });
+        assert_int_equal(bfile_pwrite(f, new, 3 * BLK, 100), -ENOSPC);
+        assert_int_equal(f->ops->pread(f, got, sizeof(got), 100), 0);
+        while (prefix < sizeof(got) && got[prefix] == new[prefix])
+            prefix++;
+        some |= prefix > BLK;
+        assert_true(prefix < sizeof(got));
+        assert_memory_equal(got + prefix, old + 100 + prefix, sizeof(got) - prefix);
+        assert_reads(f, old + 100 + 3 * BLK, BLK - 100, 100 + 3 * BLK);
+        assert_int_equal(bfile_pwrite(f, new, 3 * BLK, 100), 0); /* the rule is used up */
+        assert_reads(f, new, 3 * BLK, 100);
+        backing_fault_clear(e->b);
+    }
+    assert_true(some);
+    assert_int_equal(backing_fault_hits(e->b), 20);
+    backing_fault_add(e->b, &(struct fault_rule){ .ops = FAULT_WRITE | FAULT_SYNC, .kind = FAULT_SHORT, .err = EIO });
+    assert_int_equal(f->ops->truncate(f, 10), 0); /* what is no write of bytes passes */
+    assert_int_equal(f->ops->datasync(f), 0);
+    f->ops->close(f);
+    free(old);
+    free(new);
+}
+
 static void a_failed_sync_can_forget_what_was_written(void **state)
 {
     struct env *e = *state;
@@ -594,6 +626,7 @@ int main(void)
         ON(fault_setup, error_rules_count_matches_and_fall_through),
         ON(fault_setup, a_flip_changes_one_bit_inside_the_range),
         ON(fault_setup, torn_dropped_and_misdirected_writes_report_success),
+        ON(fault_setup, a_short_write_leaves_a_prefix_and_says_so),
         ON(fault_setup, a_failed_sync_can_forget_what_was_written),
         ON(fault_setup, names_can_fail_too),
         ON(fault_setup, a_power_cut_loses_some_sectors_of_what_was_not_synced),
