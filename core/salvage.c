@@ -180,6 +180,46 @@ static int mark_in_index(struct applier *a, const struct loss *found)
     return e;
 }
 
+static int add_stored(void *arg, uint32_t window, const void *blob, size_t len)
+{
+    uint64_t *sum = arg;
+    struct window w = { 0 };
+    int e = window_decode(&w, window, blob, len);
+    for (uint32_t i = 0; i < w.n && !e; i++)
+        *sum += extent_live(&w.e[i]);
+    window_fini(&w);
+    return e;
+}
+
+/*
+ * An index that holds an older state has rows of these records from the mount before: applied once more, extents that are there already
+ * add nothing to what the image set.
+ */
+static int recount_stored(struct holofs *fs, uint64_t ino)
+{
+    struct meta_inode m;
+    uint64_t sum = 0;
+    int e = meta_inode_get(fs->index, ino, &m);
+    if (e)
+        return e == -ENOENT ? 0 : e;
+    e = meta_windows_each(fs->index, ino, 0, add_stored, &sum);
+    if (e || m.stored_bytes == sum)
+        return e;
+    m.stored_bytes = sum;
+    return meta_inode_put(fs->index, &m);
+}
+
+static int recount_touched(struct holofs *fs)
+{
+    const struct loss *l = &fs->loss;
+    int e = 0;
+    for (size_t i = 0; i < l->n_touched && !e; i++) {
+        if (i == 0 || l->touched[i].ino != l->touched[i - 1].ino)
+            e = recount_stored(fs, l->touched[i].ino);
+    }
+    return e;
+}
+
 int loss_mark_touched(struct holofs *fs, struct applier *a)
 {
     struct loss *l = &fs->loss, found = { 0 };
@@ -197,6 +237,11 @@ int loss_mark_touched(struct holofs *fs, struct applier *a)
     if (!e)
         e = mark_in_index(a, &found);
     free(found.v);
+    if (!e && l->n_touched) {
+        e = apply_flush(a);
+        apply_reset(a);
+        e = e ? e : recount_touched(fs);
+    }
     l->n_touched = 0;
     return e ? e : apply_flush(a);
 }

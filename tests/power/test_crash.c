@@ -29,7 +29,9 @@ static const struct workload workloads[] = {
     { "refill", "wwwGGTUc" },
     { "rot", "wwwbBfT" },
     { "kill", "wwcprKKfSTL" },
-    { "mixed", "cawothzrelusxXmdDRpOQfFSLUTCKb" },
+    { "tmpfile", "IIIIawufFST" },
+    { "ring", "JwwfAAsTS" },
+    { "mixed", "cawothzrelusxXmdDRpOIQfFSLUTCKbJ" },
 };
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 

@@ -36,7 +36,7 @@ static struct {
         unsigned obj;
         uint64_t off;
     } bad[BAD_MAX];
-    unsigned n_bad;
+    unsigned n_bad, no_sync, no_write; /* the last two: objects, 0: none */
 } trace = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void need(bool ok, const char *what)
@@ -129,6 +129,8 @@ static void add_size(unsigned obj, uint64_t size)
 
 static bool is_bad(unsigned obj, uint64_t off, size_t len)
 {
+    if (obj == trace.no_write)
+        return true;
     for (unsigned i = 0; i < trace.n_bad; i++) {
         if (trace.bad[i].obj == obj && trace.bad[i].off < off + len && off < trace.bad[i].off + SECTOR)
             return true;
@@ -243,7 +245,7 @@ static int sync_logged(int fd, long number)
 {
     pthread_mutex_lock(&trace.lock);
     unsigned obj = object_of_fd(fd);
-    int rc = obj && trace.cut ? fails(EIO) : (int)syscall(number, fd);
+    int rc = obj && (trace.cut || obj == trace.no_sync) ? fails(EIO) : (int)syscall(number, fd);
     if (obj && rc == 0)
         add(EVENT_SYNC, obj);
     pthread_mutex_unlock(&trace.lock);
@@ -348,7 +350,7 @@ void trace_start(const char *dir)
     trace.active = true;
     trace.cut = false;
     trace.n_objects = 0;
-    trace.n_bad = 0;
+    trace.n_bad = trace.no_sync = trace.no_write = 0;
     object_new(st.st_ino);
     nftw(dir, note_one, 16, FTW_PHYS);
     add(EVENT_SETTLE, 0);
@@ -415,13 +417,25 @@ void trace_bad_block(const char *name, uint64_t off)
     pthread_mutex_lock(&trace.lock);
     int fd = name ? open_there(name) : -1;
     if (!name)
-        trace.n_bad = 0;
+        trace.n_bad = trace.no_sync = trace.no_write = 0;
     if (fd >= 0 && trace.n_bad < BAD_MAX) {
         trace.bad[trace.n_bad].obj = object_of_fd(fd);
         trace.bad[trace.n_bad++].off = off;
     }
     if (fd >= 0)
         close(fd);
+    pthread_mutex_unlock(&trace.lock);
+}
+
+void trace_bad_file(const char *name, bool writes)
+{
+    pthread_mutex_lock(&trace.lock);
+    int fd = open_there(name);
+    if (fd >= 0) {
+        trace.no_sync = object_of_fd(fd);
+        trace.no_write = writes ? trace.no_sync : 0;
+        close(fd);
+    }
     pthread_mutex_unlock(&trace.lock);
 }
 

@@ -50,8 +50,10 @@ void trace_cut(bool cut);
 void trace_mark(uint64_t low, uint64_t high);
 /* Flip bytes of a file there, as a medium would. false if there is no such file, or it ends before. */
 bool trace_rot(const char *name, uint64_t off, size_t len, uint64_t seed);
-/* Writes to this block of a file fail from now on; 0 bytes of a name that is NULL: none does. */
+/* Writes to this block of a file fail from now on; a name that is NULL: nothing fails any more. */
 void trace_bad_block(const char *name, uint64_t off);
+/* Syncs of a file fail from now on, and, with writes, writes as well; not those of a file that takes its name. */
+void trace_bad_file(const char *name, bool writes);
 
 /* The log so far; the first `base` events are what was there at the start. */
 size_t trace_events(size_t *base);

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* world.c: operations on a store and on the model of it, side by side. */
-#include "tests/power/world.h"
-
-#include <dirent.h>
+#include "tests/power/world_private.h"
 
 #include "base/sum.h"
 #include "core/log.h"
 
 /* ---- names ---- */
 
-static int dir_of(int slot)
+int world_dir_of(int slot)
 {
     return slot < ROOT_NAMES ? -1 : (slot - ROOT_NAMES) / DIR_NAMES;
 }
 
-static void slot_name(int slot, char out[16])
+void world_slot_name(int slot, char out[16])
 {
     snprintf(out, 16, "%s%d", slot < ROOT_NAMES ? "name" : "inner", slot);
 }
@@ -24,7 +22,7 @@ static void dir_name(int d, char out[16])
     snprintf(out, 16, "dir%d", d);
 }
 
-static uint64_t dir_ino(struct rig *r, int d)
+uint64_t world_dir_ino(struct rig *r, int d)
 {
     char name[16];
     if (d < 0)
@@ -33,11 +31,11 @@ static uint64_t dir_ino(struct rig *r, int d)
     return rig_find(r, RIG_ROOT, name);
 }
 
-static uint64_t slot_ino(struct rig *r, int slot)
+uint64_t world_slot_ino(struct rig *r, int slot)
 {
     char name[16];
-    uint64_t dir = dir_ino(r, dir_of(slot));
-    slot_name(slot, name);
+    uint64_t dir = world_dir_ino(r, world_dir_of(slot));
+    world_slot_name(slot, name);
     return dir ? rig_find(r, dir, name) : 0;
 }
 
@@ -57,7 +55,7 @@ static uint64_t thing_now(struct thing *t)
     return t->sum;
 }
 
-static void push_state(struct world *w)
+void world_push(struct world *w)
 {
     if (w->n == w->cap) {
         w->cap = w->cap ? 2 * w->cap : 512;
@@ -71,23 +69,23 @@ static void push_state(struct world *w)
         s->column[SLOTS + d] = w->dir[d];
 }
 
-static void begin(struct world *w)
+void world_begin(struct world *w)
 {
     trace_mark(w->low, w->n);
 }
 
-static void end(struct world *w)
+void world_end(struct world *w)
 {
-    push_state(w);
+    world_push(w);
 }
 
-static void promise(struct world *w, uint64_t state)
+void world_promise(struct world *w, uint64_t state)
 {
     w->low = state > w->low ? state : w->low;
     trace_mark(w->low, w->n - 1);
 }
 
-static void changed(struct world *w, struct thing *t)
+void world_changed(struct world *w, struct thing *t)
 {
     t->touched = w->n;
     t->sum = 0;
@@ -118,12 +116,12 @@ static uint64_t column_of(struct rig *r, uint64_t ino)
 static void look(struct rig *r, struct state *s)
 {
     for (int i = 0; i < SLOTS; i++)
-        s->column[i] = column_of(r, slot_ino(r, i));
+        s->column[i] = column_of(r, world_slot_ino(r, i));
     for (int d = 0; d < DIRS; d++)
-        s->column[SLOTS + d] = dir_ino(r, d) != 0;
+        s->column[SLOTS + d] = world_dir_ino(r, d) != 0;
 }
 
-static int count_difference(const struct state *a, const struct state *b)
+int world_difference(const struct state *a, const struct state *b)
 {
     int n = 0;
     for (int i = 0; i < COLUMNS; i++)
@@ -136,7 +134,7 @@ static void explain(const struct world *w, const struct state *s, uint64_t low, 
 {
     size_t best = 0;
     for (size_t k = 1; k < w->n; k++) {
-        if (count_difference(&w->state[k], s) <= count_difference(&w->state[best], s))
+        if (world_difference(&w->state[k], s) <= world_difference(&w->state[best], s))
             best = k;
     }
     print_message("states %llu to %llu were possible; nearest of all is %zu of %zu\n", (unsigned long long)low, (unsigned long long)high, best,
@@ -144,7 +142,7 @@ static void explain(const struct world *w, const struct state *s, uint64_t low, 
     for (int i = 0; i < COLUMNS; i++) {
         char name[16];
         if (i < SLOTS)
-            slot_name(i, name);
+            world_slot_name(i, name);
         else
             dir_name(i - SLOTS, name);
         if (w->state[best].column[i] == s->column[i])
@@ -165,7 +163,7 @@ int64_t world_match(const struct world *w, struct rig *r, uint64_t low, uint64_t
     look(r, &s);
     high = high < w->n ? high : w->n - 1;
     for (uint64_t k = high + 1; k-- > low;) {
-        if (count_difference(&w->state[k], &s) == 0)
+        if (world_difference(&w->state[k], &s) == 0)
             return (int64_t)k;
     }
     explain(w, &s, low, high);
@@ -184,7 +182,7 @@ static void thing_put(struct thing *t)
     t->sum = 0;
 }
 
-static struct thing *thing_new(struct world *w, int slot, bool is_symlink)
+struct thing *world_thing_new(struct world *w, int slot, bool is_symlink)
 {
     struct thing *t = calloc(1, sizeof(*t));
     t->data = calloc(1, THING_MAX);
@@ -201,11 +199,11 @@ void world_init(struct world *w, struct rig *r, uint64_t seed)
     memset(w, 0, sizeof(*w));
     w->r = r;
     w->seed = seed;
-    push_state(w);
+    world_push(w);
     trace_mark(0, 0);
 }
 
-static void drop_all(struct world *w)
+void world_drop_all(struct world *w)
 {
     for (int i = 0; i < SLOTS; i++) {
         if (w->slot[i])
@@ -216,35 +214,35 @@ static void drop_all(struct world *w)
 
 void world_fini(struct world *w)
 {
-    drop_all(w);
+    world_drop_all(w);
     free(w->state);
 }
 
-static uint64_t draw(struct world *w, uint64_t n)
+uint64_t world_draw(struct world *w, uint64_t n)
 {
     return rig_random(&w->seed) % n;
 }
 
 /* A slot whose directory is there. */
-static int any_slot(struct world *w)
+int world_any_slot(struct world *w)
 {
     for (;;) {
-        int s = (int)draw(w, SLOTS);
-        if (dir_of(s) < 0 || w->dir[dir_of(s)])
+        int s = (int)world_draw(w, SLOTS);
+        if (world_dir_of(s) < 0 || w->dir[world_dir_of(s)])
             return s;
     }
 }
 
 /* A slot with a file (made if there is none). */
 static void do_create(struct world *w, int slot);
-static int any_file(struct world *w)
+int world_any_file(struct world *w)
 {
     for (int i = 0; i < 40; i++) {
-        int s = any_slot(w);
+        int s = world_any_slot(w);
         if (w->slot[s] && !w->slot[s]->is_symlink)
             return s;
     }
-    int s = (int)draw(w, ROOT_NAMES);
+    int s = (int)world_draw(w, ROOT_NAMES);
     while (w->slot[s] && w->slot[s]->is_symlink)
         s = (s + 1) % ROOT_NAMES;
     if (!w->slot[s])
@@ -256,7 +254,7 @@ static int any_file(struct world *w)
 
 static const struct holofs_cred nobody;
 
-static void ok(int e, const char *what)
+void world_ok(int e, const char *what)
 {
     if (e)
         fail_msg("%s: %s", what, holo_strerror(e));
@@ -266,15 +264,15 @@ static void do_make(struct world *w, int slot, const char *target)
 {
     struct holofs_attr a;
     char name[16];
-    slot_name(slot, name);
-    begin(w);
-    ok(holofs_create(w->r->fs, &nobody, dir_ino(w->r, dir_of(slot)), name, target ? S_IFLNK | 0777 : S_IFREG | 0644, 0, target, &a), "create");
+    world_slot_name(slot, name);
+    world_begin(w);
+    world_ok(holofs_create(w->r->fs, &nobody, world_dir_ino(w->r, world_dir_of(slot)), name, target ? S_IFLNK | 0777 : S_IFREG | 0644, 0, target, &a), "create");
     holofs_forget(w->r->fs, a.ino, 1);
-    struct thing *t = thing_new(w, slot, target != NULL);
+    struct thing *t = world_thing_new(w, slot, target != NULL);
     t->size = target ? strlen(target) : 0;
     if (target)
         memcpy(t->data, target, t->size);
-    end(w);
+    world_end(w);
 }
 
 static void do_create(struct world *w, int slot)
@@ -285,13 +283,13 @@ static void do_create(struct world *w, int slot)
 static void do_unlink(struct world *w, int slot)
 {
     char name[16];
-    slot_name(slot, name);
-    begin(w);
-    ok(holofs_unlink(w->r->fs, dir_ino(w->r, dir_of(slot)), name), "unlink");
-    changed(w, w->slot[slot]);
+    world_slot_name(slot, name);
+    world_begin(w);
+    world_ok(holofs_unlink(w->r->fs, world_dir_ino(w->r, world_dir_of(slot)), name), "unlink");
+    world_changed(w, w->slot[slot]);
     thing_put(w->slot[slot]);
     w->slot[slot] = NULL;
-    end(w);
+    world_end(w);
 }
 
 static void do_rename(struct world *w, int from, int to, bool exchange)
@@ -300,35 +298,35 @@ static void do_rename(struct world *w, int from, int to, bool exchange)
     struct thing *x = w->slot[from], *y = w->slot[to];
     if (x == y || (exchange && !y))
         return;
-    slot_name(from, a);
-    slot_name(to, b);
-    begin(w);
-    ok(holofs_rename(w->r->fs, dir_ino(w->r, dir_of(from)), a, dir_ino(w->r, dir_of(to)), b, exchange ? RENAME_EXCHANGE : 0), "rename");
-    changed(w, x);
+    world_slot_name(from, a);
+    world_slot_name(to, b);
+    world_begin(w);
+    world_ok(holofs_rename(w->r->fs, world_dir_ino(w->r, world_dir_of(from)), a, world_dir_ino(w->r, world_dir_of(to)), b, exchange ? RENAME_EXCHANGE : 0), "rename");
+    world_changed(w, x);
     if (y)
-        changed(w, y);
+        world_changed(w, y);
     if (y && !exchange)
         thing_put(y);
     w->slot[to] = x;
     w->slot[from] = exchange ? y : NULL;
-    end(w);
+    world_end(w);
 }
 
 static void do_link(struct world *w, int from, int to)
 {
     char b[16];
     struct holofs_attr a;
-    uint64_t ino = slot_ino(w->r, from);
+    uint64_t ino = world_slot_ino(w->r, from);
     if (w->slot[to])
         return;
-    slot_name(to, b);
-    begin(w);
-    ok(holofs_link(w->r->fs, ino, dir_ino(w->r, dir_of(to)), b, &a), "link");
+    world_slot_name(to, b);
+    world_begin(w);
+    world_ok(holofs_link(w->r->fs, ino, world_dir_ino(w->r, world_dir_of(to)), b, &a), "link");
     holofs_forget(w->r->fs, ino, 1);
     w->slot[from]->links++;
     w->slot[to] = w->slot[from];
-    changed(w, w->slot[from]);
-    end(w);
+    world_changed(w, w->slot[from]);
+    world_end(w);
 }
 
 static void do_mkdir(struct world *w, int d)
@@ -337,10 +335,10 @@ static void do_mkdir(struct world *w, int d)
     if (w->dir[d])
         return;
     dir_name(d, name);
-    begin(w);
+    world_begin(w);
     rig_make(w->r, RIG_ROOT, name, S_IFDIR | 0755);
     w->dir[d] = true;
-    end(w);
+    world_end(w);
 }
 
 static bool is_empty(const struct world *w, int d)
@@ -362,10 +360,10 @@ static void do_rmdir(struct world *w, int d)
             do_unlink(w, i);
     }
     dir_name(d, name);
-    begin(w);
-    ok(holofs_rmdir(w->r->fs, RIG_ROOT, name), "rmdir");
+    world_begin(w);
+    world_ok(holofs_rmdir(w->r->fs, RIG_ROOT, name), "rmdir");
     w->dir[d] = false;
-    end(w);
+    world_end(w);
 }
 
 /* Names of a directory have the slot's number in them, so only an empty one can take another's name. */
@@ -376,29 +374,29 @@ static void do_rename_dir(struct world *w, int from, int to)
         return;
     dir_name(from, a);
     dir_name(to, b);
-    begin(w);
-    ok(holofs_rename(w->r->fs, RIG_ROOT, a, RIG_ROOT, b, 0), "rename of a directory");
+    world_begin(w);
+    world_ok(holofs_rename(w->r->fs, RIG_ROOT, a, RIG_ROOT, b, 0), "rename of a directory");
     w->dir[from] = false;
     w->dir[to] = true;
-    end(w);
+    world_end(w);
 }
 
 /* ---- operations on contents ---- */
 
-static void do_write(struct world *w, int slot, size_t off, size_t len)
+void world_write(struct world *w, int slot, size_t off, size_t len)
 {
     struct thing *t = w->slot[slot];
     len = off + len > THING_MAX ? THING_MAX - off : len;
     if (len == 0)
         return;
-    begin(w);
+    world_begin(w);
     rig_fill(rig_random(&w->seed), t->data + off, len);
-    if (draw(w, 3) == 0)
-        memset(t->data + off, (int)draw(w, 250), len);
-    rig_write(w->r, slot_ino(w->r, slot), off, t->data + off, len);
+    if (world_draw(w, 3) == 0)
+        memset(t->data + off, (int)world_draw(w, 250), len);
+    rig_write(w->r, world_slot_ino(w->r, slot), off, t->data + off, len);
     t->size = off + len > t->size ? off + len : t->size;
-    changed(w, t);
-    end(w);
+    world_changed(w, t);
+    world_end(w);
 }
 
 static void do_truncate(struct world *w, int slot, size_t size)
@@ -406,13 +404,13 @@ static void do_truncate(struct world *w, int slot, size_t size)
     struct thing *t = w->slot[slot];
     struct holofs_attr a;
     struct holofs_setattr s = { .set = HOLOFS_SET_SIZE, .size = size };
-    begin(w);
-    ok(holofs_setattr(w->r->fs, slot_ino(w->r, slot), &s, &a), "truncate");
+    world_begin(w);
+    world_ok(holofs_setattr(w->r->fs, world_slot_ino(w->r, slot), &s, &a), "truncate");
     if (size < t->size)
         memset(t->data + size, 0, t->size - size);
     t->size = size;
-    changed(w, t);
-    end(w);
+    world_changed(w, t);
+    world_end(w);
 }
 
 static void do_hole(struct world *w, int slot, size_t off, size_t len, bool zero_range)
@@ -421,62 +419,62 @@ static void do_hole(struct world *w, int slot, size_t off, size_t len, bool zero
     len = off + len > THING_MAX ? THING_MAX - off : len;
     if (len == 0)
         return;
-    begin(w);
-    ok(holofs_fallocate(w->r->fs, slot_ino(w->r, slot), zero_range ? HOLOFS_FALLOC_ZERO_RANGE : HOLOFS_FALLOC_PUNCH_HOLE | HOLOFS_FALLOC_KEEP_SIZE,
+    world_begin(w);
+    world_ok(holofs_fallocate(w->r->fs, world_slot_ino(w->r, slot), zero_range ? HOLOFS_FALLOC_ZERO_RANGE : HOLOFS_FALLOC_PUNCH_HOLE | HOLOFS_FALLOC_KEEP_SIZE,
                         off, len), "fallocate");
     memset(t->data + off, 0, len);
     t->size = zero_range && off + len > t->size ? off + len : t->size;
-    changed(w, t);
-    end(w);
+    world_changed(w, t);
+    world_end(w);
 }
 
 static void do_mode(struct world *w, int slot)
 {
     struct thing *t = w->slot[slot];
     struct holofs_attr a;
-    struct holofs_setattr s = { .set = HOLOFS_SET_MODE, .mode = 0400 | (uint32_t)draw(w, 0400) };
-    begin(w);
-    ok(holofs_setattr(w->r->fs, slot_ino(w->r, slot), &s, &a), "chmod");
+    struct holofs_setattr s = { .set = HOLOFS_SET_MODE, .mode = 0400 | (uint32_t)world_draw(w, 0400) };
+    world_begin(w);
+    world_ok(holofs_setattr(w->r->fs, world_slot_ino(w->r, slot), &s, &a), "chmod");
     t->mode = s.mode;
-    changed(w, t);
-    end(w);
+    world_changed(w, t);
+    world_end(w);
 }
 
 static void do_xattr(struct world *w, int slot, bool gone)
 {
     struct thing *t = w->slot[slot];
-    uint64_t ino = slot_ino(w->r, slot);
+    uint64_t ino = world_slot_ino(w->r, slot);
     if (gone && !t->has_xattr)
         return;
-    begin(w);
-    t->xattr_len = gone ? 0 : draw(w, XATTR_SPACE);
+    world_begin(w);
+    t->xattr_len = gone ? 0 : world_draw(w, XATTR_SPACE);
     rig_fill(rig_random(&w->seed), t->xattr, t->xattr_len);
-    ok(gone ? holofs_removexattr(w->r->fs, ino, "user.power") : holofs_setxattr(w->r->fs, ino, "user.power", t->xattr, t->xattr_len, 0), "xattr");
+    world_ok(gone ? holofs_removexattr(w->r->fs, ino, "user.power") : holofs_setxattr(w->r->fs, ino, "user.power", t->xattr, t->xattr_len, 0), "xattr");
     t->has_xattr = !gone;
-    changed(w, t);
-    end(w);
+    world_changed(w, t);
+    world_end(w);
 }
 
 /* ---- promises ---- */
 
-static void do_fsync(struct world *w, int slot)
+void world_fsync(struct world *w, int slot)
 {
     uint64_t touched = w->slot[slot]->touched;
-    ok(holofs_fsync(w->r->fs, slot_ino(w->r, slot)), "fsync");
-    promise(w, touched);
+    world_ok(holofs_fsync(w->r->fs, world_slot_ino(w->r, slot)), "fsync");
+    world_promise(w, touched);
 }
 
 static void do_sync_dir(struct world *w, int d)
 {
-    ok(holofs_fsync(w->r->fs, dir_ino(w->r, d)), "fsync of a directory");
-    promise(w, w->n - 1);
+    world_ok(holofs_fsync(w->r->fs, world_dir_ino(w->r, d)), "fsync of a directory");
+    world_promise(w, w->n - 1);
 }
 
-static void do_control(struct world *w, const char *command, bool promises)
+void world_control(struct world *w, const char *command, bool promises)
 {
-    ok(rig_control(w->r, command), command);
+    world_ok(rig_control(w->r, command), command);
     if (promises)
-        promise(w, w->n - 1);
+        world_promise(w, w->n - 1);
 }
 
 /* ---- several at once ---- */
@@ -484,35 +482,35 @@ static void do_control(struct world *w, const char *command, bool promises)
 /* Write a new file, rename it over another. Without fsync half of the time. */
 static void do_replace(struct world *w)
 {
-    int tmp = any_slot(w), to = any_slot(w);
+    int tmp = world_any_slot(w), to = world_any_slot(w);
     if (w->slot[tmp] || tmp == to)
         return;
     do_create(w, tmp);
-    do_write(w, tmp, 0, 1 + draw(w, 30000));
-    if (draw(w, 2))
-        do_fsync(w, tmp);
+    world_write(w, tmp, 0, 1 + world_draw(w, 30000));
+    if (world_draw(w, 2))
+        world_fsync(w, tmp);
     do_rename(w, tmp, to, false);
-    if (draw(w, 2))
-        do_sync_dir(w, dir_of(to));
+    if (world_draw(w, 2))
+        do_sync_dir(w, world_dir_of(to));
 }
 
 /* A file that is open while its last name goes: nobody may find it after a crash. */
 static void do_open_unlinked(struct world *w)
 {
-    int s = any_slot(w);
+    int s = world_any_slot(w);
     uint8_t p[5000];
     if (w->slot[s])
         return;
     do_create(w, s);
-    uint64_t ino = slot_ino(w->r, s);
-    ok(holofs_open_file(w->r->fs, ino, true, false), "open");
-    do_write(w, s, 0, 1 + draw(w, 20000));
+    uint64_t ino = world_slot_ino(w->r, s);
+    world_ok(holofs_open_file(w->r->fs, ino, true, false), "open");
+    world_write(w, s, 0, 1 + world_draw(w, 20000));
     do_unlink(w, s);
     rig_fill(w->seed, p, sizeof(p));
-    rig_write(w->r, ino, draw(w, 50000), p, sizeof(p));
-    if (draw(w, 2)) {
-        ok(holofs_fsync(w->r->fs, ino), "fsync of an open file without a name");
-        promise(w, w->n - 1);
+    rig_write(w->r, ino, world_draw(w, 50000), p, sizeof(p));
+    if (world_draw(w, 2)) {
+        world_ok(holofs_fsync(w->r->fs, ino), "fsync of an open file without a name");
+        world_promise(w, w->n - 1);
     }
     holofs_release_file(w->r->fs, ino, true);
 }
@@ -527,14 +525,14 @@ static void do_database(struct world *w)
         do_create(w, DB);
     if (!w->slot[JOURNAL])
         do_create(w, JOURNAL);
-    do_write(w, JOURNAL, 0, 512 + draw(w, 3) * 4096);
-    do_fsync(w, JOURNAL);
+    world_write(w, JOURNAL, 0, 512 + world_draw(w, 3) * 4096);
+    world_fsync(w, JOURNAL);
     do_sync_dir(w, -1);
     for (int i = 0; i < 3; i++)
-        do_write(w, DB, draw(w, PAGES) * 4096, 4096);
-    do_fsync(w, DB);
+        world_write(w, DB, world_draw(w, PAGES) * 4096, 4096);
+    world_fsync(w, DB);
     do_unlink(w, JOURNAL);
-    if (draw(w, 2))
+    if (world_draw(w, 2))
         do_sync_dir(w, -1);
 }
 
@@ -544,161 +542,61 @@ static void do_refill(struct world *w)
     for (int i = 0; i < SLOTS; i++) {
         if (w->slot[i] && !w->slot[i]->is_symlink) {
             do_truncate(w, i, 0);
-            do_write(w, i, 0, THING_MAX / 2);
+            world_write(w, i, 0, THING_MAX / 2);
         }
     }
-    do_control(w, "seal", true);
+    world_control(w, "seal", true);
     commit_wake(w->r->fs);
     rig_sleep_ms(20);
-    do_control(w, "sync", true);
+    world_control(w, "sync", true);
     commit_wake(w->r->fs);
     rig_sleep_ms(10);
-}
-
-/* ---- crashes and damage ---- */
-
-/* It would try again what is refused: as if killed, it gives up at once. */
-void world_kill(struct rig *r)
-{
-    trace_cut(true);
-    fs_fail(r->fs, -EIO, "killed");
-    holofs_close(r->fs);
-    r->fs = NULL;
-}
-
-/* The process dies: nothing that it writes from now on arrives; then the store is opened again. */
-static void do_kill(struct world *w)
-{
-    struct rig *r = w->r;
-    world_kill(r);
-    trace_cut(false);
-    rig_open(r);
-    int64_t k = world_match(w, r, w->low, w->n - 1);
-    if (k < 0)
-        fail_msg("killed: no state that is possible");
-    world_resume(w, (uint64_t)k);
-    w->kills++;
-}
-
-/* The contents of state k come from the store itself: it was compared with the sums. */
-static void reload(struct world *w, int slot, uint64_t ino)
-{
-    struct thing *t = w->slot[slot];
-    struct holofs_attr a;
-    ok(holofs_getattr(w->r->fs, ino, &a), "getattr");
-    uint8_t *p = rig_buffer(THING_MAX);
-    t->mode = a.mode & 07777;
-    t->size = a.size;
-    t->links = a.nlink;
-    t->is_symlink = S_ISLNK(a.mode);
-    ssize_t n = t->is_symlink ? holofs_readlink(w->r->fs, ino, (char *)p, THING_MAX) : holofs_read(w->r->fs, ino, 0, p, THING_MAX);
-    assert_true(n == (ssize_t)t->size);
-    memcpy(t->data, p, t->size);
-    n = t->is_symlink ? -ENODATA : holofs_getxattr(w->r->fs, ino, "user.power", t->xattr, XATTR_SPACE);
-    t->has_xattr = n >= 0;
-    t->xattr_len = n >= 0 ? (size_t)n : 0;
-    free(p);
-}
-
-void world_resume(struct world *w, uint64_t k)
-{
-    uint64_t ino[SLOTS];
-    drop_all(w);
-    for (int i = 0; i < SLOTS; i++) {
-        ino[i] = slot_ino(w->r, i);
-        for (int j = 0; j < i && ino[i] && !w->slot[i]; j++)
-            w->slot[i] = ino[j] == ino[i] ? w->slot[j] : NULL;
-        if (ino[i] && !w->slot[i]) {
-            thing_new(w, i, false);
-            reload(w, i, ino[i]);
-        }
-    }
-    for (int d = 0; d < DIRS; d++)
-        w->dir[d] = dir_ino(w->r, d) != 0;
-    push_state(w);
-    assert_int_equal(count_difference(&w->state[k], &w->state[w->n - 1]), 0);
-    promise(w, w->n - 1);
-}
-
-/* A container file by chance. */
-static bool any_container(struct world *w, char out[TRACE_NAME_MAX], uint64_t *blocks)
-{
-    char path[PATH_MAX];
-    struct stat st;
-    int seen = 0;
-    rig_name(w->r, "containers/000", path);
-    DIR *d = opendir(path);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (e->d_name[0] != '.' && draw(w, (uint64_t)++seen) == 0)
-            snprintf(out, TRACE_NAME_MAX, "containers/000/%.40s", e->d_name);
-    }
-    if (d)
-        closedir(d);
-    if (!seen)
-        return false;
-    rig_name(w->r, out, path);
-    *blocks = stat(path, &st) == 0 ? (uint64_t)st.st_size / SECTOR : 0;
-    return *blocks > 4;
-}
-
-/* A block of a sealed container goes bad, and does not take new bytes with `stuck`; a scrub heals or remaps it. */
-static void do_rot(struct world *w, bool stuck)
-{
-    char name[TRACE_NAME_MAX];
-    uint64_t blocks, seed = rig_random(&w->seed);
-    do_control(w, "seal", true);
-    if (any_container(w, name, &blocks)) {
-        uint64_t off = (2 + draw(w, blocks - 4)) * SECTOR;
-        if (stuck)
-            trace_bad_block(name, off);
-        trace_rot(name, off, 100, seed);
-    }
-    rig_scrub(w->r);
-    trace_bad_block(NULL, 0);
 }
 
 static void do_step(struct world *w, char op)
 {
     int f;
     switch (op) {
-    case 'c': f = any_slot(w); if (!w->slot[f]) do_create(w, f); break;
-    case 'a': f = any_file(w); do_write(w, f, w->slot[f]->size, 1 + draw(w, 9000)); break;
-    case 'A': f = any_file(w); do_write(w, f, w->slot[f]->size, 1 + draw(w, 3000)); do_fsync(w, f); break;
-    case 'o': f = any_file(w); do_write(w, f, draw(w, w->slot[f]->size / SECTOR + 1) * SECTOR, SECTOR * (1 + draw(w, 4))); break;
-    case 'w': f = any_file(w); do_write(w, f, draw(w, THING_MAX / 2), 1 + draw(w, draw(w, 2) ? 300 : 60000)); break;
-    case 't': f = any_file(w); do_truncate(w, f, draw(w, THING_MAX)); break;
-    case 'h': f = any_file(w); do_hole(w, f, draw(w, THING_MAX), draw(w, 40000), false); break;
-    case 'z': f = any_file(w); do_hole(w, f, draw(w, THING_MAX / 2), draw(w, 40000), true); break;
-    case 'r': f = any_file(w); do_rename(w, f, any_slot(w), false); break;
-    case 'e': f = any_file(w); do_rename(w, f, any_slot(w), true); break;
-    case 'l': f = any_file(w); do_link(w, f, any_slot(w)); break;
-    case 'u': f = any_slot(w); if (w->slot[f]) do_unlink(w, f); break;
-    case 's': f = any_slot(w); if (!w->slot[f]) do_make(w, f, draw(w, 2) ? "to/somewhere" : "x"); break;
-    case 'x': do_xattr(w, any_file(w), false); break;
-    case 'X': do_xattr(w, any_file(w), true); break;
-    case 'm': do_mode(w, any_file(w)); break;
-    case 'd': do_mkdir(w, (int)draw(w, DIRS)); break;
-    case 'D': do_rmdir(w, (int)draw(w, DIRS)); break;
-    case 'R': do_rename_dir(w, (int)draw(w, DIRS), (int)draw(w, DIRS)); break;
+    case 'c': f = world_any_slot(w); if (!w->slot[f]) do_create(w, f); break;
+    case 'a': f = world_any_file(w); world_write(w, f, w->slot[f]->size, 1 + world_draw(w, 9000)); break;
+    case 'A': f = world_any_file(w); world_write(w, f, w->slot[f]->size, 1 + world_draw(w, 3000)); world_fsync(w, f); break;
+    case 'o': f = world_any_file(w); world_write(w, f, world_draw(w, w->slot[f]->size / SECTOR + 1) * SECTOR, SECTOR * (1 + world_draw(w, 4))); break;
+    case 'w': f = world_any_file(w); world_write(w, f, world_draw(w, THING_MAX / 2), 1 + world_draw(w, world_draw(w, 2) ? 300 : 60000)); break;
+    case 't': f = world_any_file(w); do_truncate(w, f, world_draw(w, THING_MAX)); break;
+    case 'h': f = world_any_file(w); do_hole(w, f, world_draw(w, THING_MAX), world_draw(w, 40000), false); break;
+    case 'z': f = world_any_file(w); do_hole(w, f, world_draw(w, THING_MAX / 2), world_draw(w, 40000), true); break;
+    case 'r': f = world_any_file(w); do_rename(w, f, world_any_slot(w), false); break;
+    case 'e': f = world_any_file(w); do_rename(w, f, world_any_slot(w), true); break;
+    case 'l': f = world_any_file(w); do_link(w, f, world_any_slot(w)); break;
+    case 'u': f = world_any_slot(w); if (w->slot[f]) do_unlink(w, f); break;
+    case 's': f = world_any_slot(w); if (!w->slot[f]) do_make(w, f, world_draw(w, 2) ? "to/somewhere" : "x"); break;
+    case 'x': do_xattr(w, world_any_file(w), false); break;
+    case 'X': do_xattr(w, world_any_file(w), true); break;
+    case 'm': do_mode(w, world_any_file(w)); break;
+    case 'd': do_mkdir(w, (int)world_draw(w, DIRS)); break;
+    case 'D': do_rmdir(w, (int)world_draw(w, DIRS)); break;
+    case 'R': do_rename_dir(w, (int)world_draw(w, DIRS), (int)world_draw(w, DIRS)); break;
     case 'p': do_replace(w); break;
     case 'O': do_open_unlinked(w); break;
     case 'Q': do_database(w); break;
-    case 'f': do_fsync(w, any_file(w)); break;
-    case 'F': f = any_slot(w); do_sync_dir(w, dir_of(f)); break;
-    case 'S': do_control(w, "sync", true); break;
-    case 'L': do_control(w, "seal", true); break;
-    case 'U': do_control(w, "dump", false); break;
+    case 'f': world_fsync(w, world_any_file(w)); break;
+    case 'F': f = world_any_slot(w); do_sync_dir(w, world_dir_of(f)); break;
+    case 'S': world_control(w, "sync", true); break;
+    case 'L': world_control(w, "seal", true); break;
+    case 'U': world_control(w, "dump", false); break;
     case 'T': commit_wake(w->r->fs); rig_sleep_ms(3); break;
-    case 'C': rig_reopen(w->r); promise(w, w->n - 1); break;
-    case 'K': do_kill(w); break;
-    case 'b': do_rot(w, false); break;
-    case 'B': do_rot(w, true); break;
+    case 'C': rig_reopen(w->r); world_promise(w, w->n - 1); break;
+    case 'K': world_do_kill(w); break;
+    case 'b': world_do_rot(w, false); break;
+    case 'B': world_do_rot(w, true); break;
     case 'G': do_refill(w); break;
+    case 'I': world_unnamed(w); break;
+    case 'J': world_fail_ring(w); break;
     default: fail_msg("no operation %c", op);
     }
 }
 
 void world_step(struct world *w, const struct workload *l)
 {
-    do_step(w, l->ops[draw(w, strlen(l->ops))]);
+    do_step(w, l->ops[world_draw(w, strlen(l->ops))]);
 }
