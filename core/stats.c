@@ -133,6 +133,7 @@ static json_t *ring(struct holofs *fs)
     json_t *o = json_object();
     put(o, "blocks", fs->sb.ring_blocks);
     put(o, "used_blocks", ring_used_blocks(fs->ring));
+    put(o, "unmirrored_blocks", ring_unmirrored_blocks(fs->ring));
     put(o, "commits", fs->count.commits);
     put(o, "bytes_committed", fs->count.commit_bytes);
     put(o, "bytes_written", ring_bytes_written(fs->ring));

@@ -133,6 +133,12 @@ uint64_t ring_used_blocks(const struct ring *r)
     return r->end - r->tail;
 }
 
+uint64_t ring_unmirrored_blocks(const struct ring *r)
+{
+    uint64_t from = r->mirrored, tail = r->tail, end = r->end; /* in this order: none is ahead of the next */
+    return end - (from > tail ? from : tail);
+}
+
 uint64_t ring_end(const struct ring *r)
 {
     return r->end;

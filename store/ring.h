@@ -106,6 +106,8 @@ uint64_t ring_blocks_for(uint32_t n_segments, uint64_t records_len, uint64_t dat
 /* Blocks that can be appended now: what the tail gives up counts from the txg on that says so on the medium. */
 uint64_t ring_free_blocks(const struct ring *r);
 uint64_t ring_used_blocks(const struct ring *r);
+/* Blocks that journal.1 does not have yet. Any thread. */
+uint64_t ring_unmirrored_blocks(const struct ring *r);
 uint64_t ring_end(const struct ring *r);
 uint64_t ring_tail(const struct ring *r);
 

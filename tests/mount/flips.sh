@@ -37,6 +37,17 @@ add_files() { # add_files NAME: some that stay in the journals
     sync
 }
 
+# Both journals have everything when this returns. (sync alone tells a FUSE filesystem nothing but what was written.)
+mirrored() {
+    local i
+    echo sync >"$MNT/.holo/control"
+    for ((i = 0; i < 600; i++)); do
+        [ "$(jq .ring.unmirrored_blocks "$MNT/.holo/stats")" != 0 ] || return 0
+        sleep 0.1
+    done
+    t_fail "the second journal follows"
+}
+
 holo_format --container-size 16M --ring-size 32M
 holo_mount
 damage fill --seed "$seed" --mib "$mib" "$WORK/files/sealed"
@@ -78,7 +89,7 @@ clean_afterwards "journals after a clean stop"
 
 holo_mount
 add_files later
-sleep 3 # the mirror follows
+mirrored
 holo_kill
 flip flips-journals
 holo_mount
@@ -88,7 +99,7 @@ clean_afterwards "journals after a crash"
 
 holo_mount
 add_files last
-sleep 3
+mirrored
 holo_kill
 flip flips
 flip flips-journals

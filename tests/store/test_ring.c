@@ -211,7 +211,9 @@ static struct rig *rig_with_log(uint64_t seed)
         assert_int_equal(rig_append(g, kit_random(&seed) % (i % 5 ? 6000 : 60000)), 0);
         follow_with_tail(g, 200);
     }
+    assert_true(ring_unmirrored_blocks(g->r) > 0);
     assert_true(ring_mirror(g->r) > 0);
+    assert_int_equal(ring_unmirrored_blocks(g->r), 0);
     return g;
 }
 
