@@ -7,11 +7,13 @@
 #   ruin    RUIN_ROUNDS (200) whole stores of each kind, damaged all over
 #   bytes   damaged byte strings: SOAK_GROUPS / 20 of each kind, and one of 1 GiB
 #   power   power cuts of whole stores, for SOAK_MINUTES (60); SEED is the first seed (random)
+#   storm   many threads, and many processes on a mount, also with ThreadSanitizer in the daemon, for SOAK_MINUTES (60)
+#   stress  stress-ng, dbench and, if FSX names it, fsx of fstests, STRESS_SECONDS (60) for each
 #   fuzz    every fuzz target, together for SOAK_MINUTES (60)
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode flips ruin bytes power fuzz mount}
+parts=${SOAK_PARTS:-decode flips ruin bytes power storm stress fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -56,6 +58,36 @@ part_power() {
         seed=$((seed + 1))
     done
     echo "$good passed, $bad failed"
+}
+
+# A mount test of one seed: counts into good and bad.
+storm_round() { # storm_round SEED command…
+    local seed=$1
+    shift
+    if SEED=$seed "$@"; then
+        good=$((good + 1))
+    else
+        bad=$((bad + 1))
+        echo "repeat with: SEED=$seed $*"
+    fi
+}
+
+part_storm() {
+    local seed=${SEED:-$((RANDOM * 32768 + RANDOM))} end=$((SECONDS + ${SOAK_MINUTES:-60} * 60)) good=0 bad=0 tsan=build-tsan
+    cmake -S . -B $tsan -G Ninja -DSANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null 2>&1
+    cmake --build $tsan --target holofs mkfs.holofs holofsck holo test_core_storm >/dev/null || bad=1
+    while [ $SECONDS -lt $end ]; do
+        storm_round "$seed" env STORM_SEED="$seed" STORM_OPS=2000 "$build/tests/test_core_storm"
+        storm_round "$seed" setarch -R env STORM_SEED="$seed" "$tsan/tests/test_core_storm"
+        storm_round "$seed" env STORM_SECONDS=60 bash tests/mount/run.sh storm
+        storm_round "$seed" env STORM_SECONDS=60 HOLO_BIN="$PWD/$tsan/bin" setarch -R bash tests/mount/run.sh storm
+        seed=$((seed + 1))
+    done
+    echo "$good passed, $bad failed"
+}
+
+part_stress() {
+    STRESS_SECONDS=${STRESS_SECONDS:-60} LIMIT_S=100000 bash tests/mount/stress.sh ${FSX:+"$FSX"}
 }
 
 part_fuzz() {
