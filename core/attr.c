@@ -66,64 +66,6 @@ void holofs_accessed(struct holofs *fs, uint64_t ino)
     inode_put(fs, i);
 }
 
-/* ---- holes ---- */
-
-int load_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end)
-{
-    uint32_t first = (uint32_t)(off / WINDOW_SIZE), last = (uint32_t)((end - 1) / WINDOW_SIZE);
-    if (end <= off)
-        return 0;
-    for (uint32_t b = 0; b < i->wtab_size; b++) {
-        for (struct iwin *w = i->wtab[b]; w; w = w->next) {
-            if (w->win >= first && w->win <= last)
-                w->dirty_txg = UINT64_MAX;
-        }
-    }
-    for (uint32_t win = first; win <= last; win++) {
-        struct iwin *w;
-        int r = inode_next_in_index(fs, i, win, &win);
-        if (r == 0 || (r > 0 && win > last))
-            return 0;
-        int e = r < 0 ? r : inode_window(fs, i, win, &w);
-        if (e) {
-            restamp_windows(i, i->dirty_txg);
-            return e;
-        }
-        w->dirty_txg = UINT64_MAX;
-    }
-    return 0;
-}
-
-int punch_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end, uint64_t txg, int64_t *delta)
-{
-    uint32_t last = (uint32_t)((end - 1) / WINDOW_SIZE);
-    *delta = 0;
-    (void)fs;
-    for (uint32_t b = 0; b < i->wtab_size && end > off; b++) {
-        for (struct iwin *w = i->wtab[b]; w; w = w->next) {
-            int64_t d = 0;
-            if (w->win < off / WINDOW_SIZE || w->win > last || w->w.n == 0)
-                continue;
-            int e = window_punch(&w->w, off, end - off, &d, NULL, NULL);
-            if (e)
-                return e;
-            w->dirty_txg = txg;
-            *delta += d;
-        }
-    }
-    return 0;
-}
-
-void restamp_windows(struct inode *i, uint64_t txg)
-{
-    for (uint32_t b = 0; b < i->wtab_size; b++) {
-        for (struct iwin *w = i->wtab[b]; w; w = w->next) {
-            if (w->dirty_txg == UINT64_MAX)
-                w->dirty_txg = txg;
-        }
-    }
-}
-
 /* ---- setattr ---- */
 
 static void set_times(const struct holofs_setattr *s, bool from_above, struct inode_image *img, int64_t now)
@@ -172,23 +114,23 @@ static int kill_capability(struct holofs *fs, struct inode *i, struct rec *r, bo
     return 0;
 }
 
-static void forget_capability(struct inode *i)
+static void forget_capability(struct holofs *fs, struct inode *i)
 {
     for (struct xattr **p = &i->xattrs; *p; p = &(*p)->next) {
         struct xattr *x = *p;
         if (strcmp(x->name, "security.capability") != 0)
             continue;
         *p = x->next;
-        free(x->value);
-        free(x);
+        xattr_free(fs, x);
         return;
     }
 }
 
-/* Cut [size, old size) off: the record's item, and the new stored bytes in the image. */
-static int prepare_shrink(struct holofs *fs, struct inode *i, uint64_t size, struct inode_image *img, struct rec *r)
+/* Cut [size, old size) off: the record's item, and the new size in the image. */
+static int prepare_shrink(struct holofs *fs, struct inode *i, uint64_t size, struct inode_image *img, struct rec *r, struct punch *p)
 {
-    int e = load_windows(fs, i, size, i->img.size);
+    *p = (struct punch){ .off = size, .end = i->img.size };
+    int e = punch_prepare(fs, i, p);
     if (!e)
         rec_range_gone(r, i->ino, size, HOLO_FILE_SIZE_MAX - size);
     img->size = size;
@@ -202,7 +144,8 @@ static int setattr_locked(struct holofs *fs, struct inode *i, const struct holof
     bool capability = false;
     struct rec r;
     uint64_t txg;
-    int64_t now = clock_real_ns(), delta = 0;
+    int64_t now = clock_real_ns();
+    struct punch p;
     struct inode_image img = i->img;
     bool resize = (s->set & HOLOFS_SET_SIZE) != 0, shrink = resize && s->size < img.size;
     int e = 0;
@@ -228,14 +171,14 @@ static int setattr_locked(struct holofs *fs, struct inode *i, const struct holof
     if (resize && !(s->set & HOLOFS_SET_MTIME))
         img.mtime = now;
     if (!e && shrink)
-        e = prepare_shrink(fs, i, s->size, &img, &r);
+        e = prepare_shrink(fs, i, s->size, &img, &r, &p);
     else if (resize)
         img.size = s->size;
     if (e)
         return e;
     if (shrink) { /* punch a copy's worth first: the image carries the result */
-        e = punch_windows(fs, i, s->size, i->img.size, UINT64_MAX, &delta);
-        img.stored += (uint64_t)delta;
+        e = punch_windows(fs, i, &p);
+        img.stored += (uint64_t)p.delta;
     }
     rec_inode(&r, &img);
     if (!e)
@@ -246,13 +189,13 @@ static int setattr_locked(struct holofs *fs, struct inode *i, const struct holof
         return e;
     }
     if (shrink)
-        restamp_windows(i, txg);
+        punch_logged(i, &p, txg);
     i->img = img;
     inode_dirty(i, txg);
     if (acl_len)
         memcpy(xattr_find(i, "system.posix_acl_access")->value, acl, acl_len);
     if (capability)
-        forget_capability(i);
+        forget_capability(fs, i);
     return 0;
 }
 
@@ -291,9 +234,10 @@ static int punch_locked(struct holofs *fs, struct inode *i, uint64_t off, uint64
     uint8_t space[512];
     struct rec r;
     uint64_t txg;
-    int64_t now = clock_real_ns(), delta;
+    int64_t now = clock_real_ns();
     uint64_t cut = end < i->img.size ? end : i->img.size;
-    int e = off < cut ? load_windows(fs, i, off, cut) : 0;
+    struct punch p = { .off = off, .end = cut };
+    int e = off < cut ? punch_prepare(fs, i, &p) : 0;
     if (e)
         return e;
     struct inode_image img = i->img;
@@ -304,8 +248,8 @@ static int punch_locked(struct holofs *fs, struct inode *i, uint64_t off, uint64
     rec_begin(&r, space, sizeof(space), REC_PUNCH, now);
     if (off < cut) {
         rec_range_gone(&r, i->ino, off, end - off);
-        e = punch_windows(fs, i, off, cut, UINT64_MAX, &delta);
-        img.stored += (uint64_t)delta;
+        e = punch_windows(fs, i, &p);
+        img.stored += (uint64_t)p.delta;
     }
     rec_inode(&r, &img);
     if (!e)
@@ -315,7 +259,7 @@ static int punch_locked(struct holofs *fs, struct inode *i, uint64_t off, uint64
             fs_fail(fs, e, "punch");
         return e;
     }
-    restamp_windows(i, txg);
+    punch_logged(i, &p, txg);
     i->img = img;
     inode_dirty(i, txg);
     return 0;

@@ -14,16 +14,4 @@ uint32_t killed_mode(uint32_t mode);
 /* Log an image as the only item of a record, and take it over (lock held). */
 int log_image(struct holofs *fs, struct inode *i, const struct inode_image *img, enum record_kind kind);
 
-/* Make [off, end) a hole in the windows that are loaded; *delta is the change in stored bytes (lock held). */
-int punch_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end, uint64_t txg, int64_t *delta);
-
-/* Windows punched before their record had a txg (UINT64_MAX) get it (lock held). */
-void restamp_windows(struct inode *i, uint64_t txg);
-
-/*
- * Load the windows that [off, end) touches and that hold extents, so that punching cannot fail later (lock held). However many
- * they are, none is dropped before restamp_windows: it would come back from the index as it was. If it fails, that is done.
- */
-int load_windows(struct holofs *fs, struct inode *i, uint64_t off, uint64_t end);
-
 #endif

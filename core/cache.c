@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "core/apply.h"
 
-enum { WINDOWS_PER_INODE = 1024 };
+enum { SWEEP_BUCKETS = 64 };
 
 static struct inode **bucket(struct holofs *fs, uint64_t ino)
 {
@@ -46,29 +46,12 @@ static void lru_add(struct holofs *fs, struct inode *i)
     i->in_lru = true;
 }
 
-static void free_windows(struct holofs *fs, struct inode *i)
-{
-    for (uint32_t b = 0; b < i->wtab_size; b++) {
-        while (i->wtab[b]) {
-            struct iwin *w = i->wtab[b];
-            i->wtab[b] = w->next;
-            window_fini(&w->w);
-            free(w);
-            fs->n_windows--;
-        }
-    }
-    free(i->wtab);
-    i->wtab = NULL;
-    i->wtab_size = i->n_win = 0;
-}
-
-static void free_xattrs(struct inode *i)
+static void free_xattrs(struct holofs *fs, struct inode *i)
 {
     while (i->xattrs) {
         struct xattr *x = i->xattrs;
         i->xattrs = x->next;
-        free(x->value);
-        free(x);
+        xattr_free(fs, x);
     }
 }
 
@@ -84,8 +67,8 @@ static void unlink_dirty(struct dirty_names *l)
 
 static void free_inode(struct holofs *fs, struct inode *i)
 {
-    free_windows(fs, i);
-    free_xattrs(i);
+    windows_free(fs, i);
+    free_xattrs(fs, i);
     unlink_dirty(&i->dirty);
     unlink_dirty(&i->kept);
     free(i->target);
@@ -96,6 +79,8 @@ static void free_inode(struct holofs *fs, struct inode *i)
 static void remove_inode(struct holofs *fs, struct inode *i)
 {
     struct inode **p = bucket(fs, i->ino);
+    if (i->nlookup && !i->nlookup_unknown)
+        krefs_keep(&fs->krefs, i->ino, i->nlookup);
     while (*p != i)
         p = &(*p)->hash_next;
     *p = i->hash_next;
@@ -143,15 +128,26 @@ static struct inode *insert(struct holofs *fs, const struct inode_image *img)
     return i;
 }
 
+/* Does it wait in the LRU list? What the kernel refers to as well, where it can be loaded again; orphans cannot. */
+static bool unused(const struct holofs *fs, const struct inode *i)
+{
+    return i->refs == 0 && i->opens == 0 && (i->nlookup == 0 || (fs->forgets_come && !i->orphan));
+}
+
 static bool evictable(struct holofs *fs, const struct inode *i)
 {
-    return i->refs == 0 && i->nlookup == 0 && i->opens == 0 && !i->orphan && is_applied(fs, i->dirty_txg);
+    return unused(fs, i) && !i->orphan && is_applied(fs, i->dirty_txg);
+}
+
+static bool too_much(const struct holofs *fs)
+{
+    return fs->n_inodes > fs->inode_max || fs->loaded_bytes > fs->loaded_max;
 }
 
 /* Evict from the cold end; those that cannot go yet wait at the warm end (CACHE held). */
 static void shrink_inodes(struct holofs *fs, size_t tries)
 {
-    while (fs->n_inodes > fs->inode_max && fs->ilru_first && tries--) {
+    while (too_much(fs) && fs->ilru_first && tries--) {
         struct inode *i = fs->ilru_first;
         if (i->dirty.first || i->kept.first || !evictable(fs, i))
             lru_add(fs, i);
@@ -177,8 +173,13 @@ static int load(struct holofs *fs, uint64_t ino, struct inode **out)
     if (e)
         return e == -ENOENT ? -ESTALE : e;
     meta_to_inode_image(&m, &img);
-    *out = insert(fs, &img);
-    return *out ? 0 : -ENOMEM;
+    struct inode *i = *out = insert(fs, &img);
+    if (!i)
+        return -ENOMEM;
+    i->nlookup = krefs_take(&fs->krefs, ino);
+    i->nlookup_unknown = i->nlookup == 0 && fs->krefs.lost;
+    i->told = i->nlookup || i->nlookup_unknown; /* the kernel may keep what it was told before */
+    return 0;
 }
 
 int inode_get(struct holofs *fs, uint64_t ino, struct inode **out)
@@ -218,8 +219,9 @@ void inode_put(struct holofs *fs, struct inode *i)
 {
     bool purge = false;
     mutex_lock(&fs->cache_lock);
-    if (--i->refs == 0 && i->nlookup == 0 && i->opens == 0) {
-        purge = i->orphan && !i->gone && !fs->stopping;
+    i->refs--;
+    if (unused(fs, i)) {
+        purge = i->orphan && !i->nlookup_unknown && !i->gone && !fs->stopping;
         if (purge) {
             i->gone = true;
             i->refs++;
@@ -250,8 +252,11 @@ void holofs_forget(struct holofs *fs, uint64_t ino, uint64_t n)
     mutex_lock(&fs->cache_lock);
     struct inode *i = find(fs, ino);
     if (i) {
+        i->nlookup_unknown &= n < i->nlookup; /* less than what is known of: one of several */
         i->nlookup -= n < i->nlookup ? n : i->nlookup;
         i->refs++;
+    } else {
+        krefs_drop(&fs->krefs, ino, n);
     }
     mutex_unlock(&fs->cache_lock);
     if (i)
@@ -361,141 +366,6 @@ int purge_orphans(struct holofs *fs)
     return e;
 }
 
-/* ---- windows ---- */
-
-static struct iwin *window_in_memory(const struct inode *i, uint32_t win)
-{
-    struct iwin *w = i->wtab_size ? i->wtab[win & (i->wtab_size - 1)] : NULL;
-    while (w && w->win != win)
-        w = w->next;
-    return w;
-}
-
-/* Drop the windows that the index knows (inode lock held). */
-static void drop_clean(struct holofs *fs, struct inode *i)
-{
-    for (uint32_t b = 0; b < i->wtab_size; b++) {
-        struct iwin **p = &i->wtab[b];
-        while (*p) {
-            struct iwin *w = *p;
-            if (!is_applied(fs, w->dirty_txg)) {
-                p = &w->next;
-                continue;
-            }
-            *p = w->next;
-            window_fini(&w->w);
-            free(w);
-            i->n_win--;
-            fs->n_windows--;
-        }
-    }
-    i->drop_at = i->n_win + i->n_win / 2 + WINDOWS_PER_INODE; /* not again for each of very many that must stay */
-}
-
-static int grow_windows(struct inode *i)
-{
-    uint32_t size = i->wtab_size ? i->wtab_size * 2 : 4;
-    struct iwin **tab = calloc(size, sizeof(*tab));
-    if (!tab)
-        return -ENOMEM;
-    for (uint32_t b = 0; b < i->wtab_size; b++) {
-        while (i->wtab[b]) {
-            struct iwin *w = i->wtab[b];
-            i->wtab[b] = w->next;
-            w->next = tab[w->win & (size - 1)];
-            tab[w->win & (size - 1)] = w;
-        }
-    }
-    free(i->wtab);
-    i->wtab = tab;
-    i->wtab_size = size;
-    return 0;
-}
-
-static int read_window(struct holofs *fs, uint64_t ino, uint32_t win, struct window *out)
-{
-    size_t cap = 4096, len = 0;
-    uint8_t stack[4096], *blob = stack;
-    mutex_lock(&fs->reader_lock);
-    int e = meta_read_window(fs->reader, ino, win, blob, cap, &len);
-    while (e == -ERANGE) {
-        cap = len;
-        if (blob != stack)
-            free(blob);
-        blob = malloc(cap);
-        e = blob ? meta_read_window(fs->reader, ino, win, blob, cap, &len) : -ENOMEM;
-    }
-    reader_unlock(fs, e);
-    if (!e)
-        e = window_decode(out, win, blob, len);
-    else if (e == -ENOENT)
-        e = 0;
-    if (blob != stack)
-        free(blob);
-    return e;
-}
-
-int inode_window(struct holofs *fs, struct inode *i, uint32_t win, struct iwin **out)
-{
-    struct iwin *w = window_in_memory(i, win);
-    if (w) {
-        *out = w;
-        return 0;
-    }
-    if (i->n_win >= WINDOWS_PER_INODE && i->n_win >= i->drop_at)
-        drop_clean(fs, i);
-    if (i->n_win >= i->wtab_size) {
-        int e = grow_windows(i);
-        if (e)
-            return e;
-    }
-    w = calloc(1, sizeof(*w));
-    if (!w)
-        return -ENOMEM;
-    w->win = win;
-    int e = (uint64_t)win * WINDOW_SIZE < i->img.size ? read_window(fs, i->ino, win, &w->w) : 0;
-    if (e) {
-        window_fini(&w->w);
-        free(w);
-        return e;
-    }
-    struct iwin **p = &i->wtab[win & (i->wtab_size - 1)];
-    w->next = *p;
-    *p = w;
-    i->n_win++;
-    fs->n_windows++;
-    *out = w;
-    return 0;
-}
-
-int inode_next_in_index(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win)
-{
-    if ((uint64_t)first * WINDOW_SIZE >= i->img.size)
-        return 0;
-    mutex_lock(&fs->reader_lock);
-    int e = meta_read_next_window(fs->reader, i->ino, first, win);
-    reader_unlock(fs, e);
-    return e == 0 ? 1 : e == -ENOENT ? 0 : e;
-}
-
-int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win)
-{
-    uint32_t best = UINT32_MAX, in_index;
-    for (uint32_t b = 0; b < i->wtab_size; b++) {
-        for (struct iwin *w = i->wtab[b]; w; w = w->next) {
-            if (w->win >= first && w->win < best)
-                best = w->win;
-        }
-    }
-    int r = best > first ? inode_next_in_index(fs, i, first, &in_index) : 0;
-    if (r < 0)
-        return r;
-    if (r && in_index < best)
-        best = in_index;
-    *win = best;
-    return best != UINT32_MAX;
-}
-
 /* ---- all of it ---- */
 
 /* Descriptors kept for containers: a quarter of those there may be. */
@@ -519,6 +389,8 @@ int cache_init(struct holofs *fs)
     fs->inode_max = fs->opt.cache_bytes / 2048;
     fs->dentry_max = fs->opt.cache_bytes / 1024;
     fs->open_max = open_files_max(fs);
+    fs->loaded_max = fs->opt.cache_bytes / 4;
+    fs->krefs.max = fs->opt.cache_bytes / 8 / sizeof(*fs->krefs.slot);
     return fs->itab && fs->dtab ? 0 : -ENOMEM;
 }
 
@@ -545,9 +417,68 @@ void cache_fini(struct holofs *fs)
         }
     }
     free(fs->itab);
+    krefs_fini(&fs->krefs);
     free_dentries(fs);
     mutex_fini(&fs->ns_lock);
     mutex_fini(&fs->cache_lock);
+}
+
+/* Take references to the inodes of some buckets; at most max. Returns how many. */
+static size_t sweep(struct holofs *fs, struct inode **out, size_t max)
+{
+    size_t n = 0;
+    mutex_lock(&fs->cache_lock);
+    for (int b = 0; b < SWEEP_BUCKETS && n < max; b++) {
+        fs->sweep_at = (fs->sweep_at + 1) & (fs->itab_size - 1);
+        for (struct inode *i = fs->itab[fs->sweep_at]; i && n < max; i = i->hash_next) {
+            i->refs++;
+            lru_remove(fs, i);
+            out[n++] = i;
+        }
+    }
+    mutex_unlock(&fs->cache_lock);
+    return n;
+}
+
+void cache_relieve(struct holofs *fs)
+{
+    struct inode *some[SWEEP_BUCKETS];
+    if (fs->loaded_bytes <= fs->loaded_max)
+        return;
+    size_t n = sweep(fs, some, SWEEP_BUCKETS);
+    for (size_t k = 0; k < n; k++) {
+        mutex_lock(&some[k]->lock);
+        windows_drop_clean(fs, some[k]);
+        mutex_unlock(&some[k]->lock);
+        inode_put(fs, some[k]);
+    }
+}
+
+/* More than twice the limits, or than what could not be helped the last time. */
+static bool far_too_much(const struct holofs *fs)
+{
+    return fs->n_inodes > 2 * fs->inode_max + fs->pinned || fs->n_dentries > 2 * fs->dentry_max + fs->pinned ||
+           fs->loaded_bytes > 2 * fs->loaded_max + fs->pinned * 1024;
+}
+
+bool cache_wants_applying(struct holofs *fs)
+{
+    return far_too_much(fs);
+}
+
+void cache_applied(struct holofs *fs)
+{
+    cache_shrink(fs);
+    for (size_t b = 0; b < fs->itab_size && fs->loaded_bytes > fs->loaded_max; b += SWEEP_BUCKETS)
+        cache_relieve(fs);
+    fs->pinned = far_too_much(fs) ? 2 * fs->pinned + 4096 : fs->pinned / 2;
+}
+
+void holofs_forgets_come(struct holofs *fs)
+{
+    mutex_lock(&fs->cache_lock);
+    fs->forgets_come = true;
+    mutex_unlock(&fs->cache_lock);
 }
 
 void cache_shrink(struct holofs *fs)

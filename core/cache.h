@@ -18,7 +18,7 @@ enum { INODE_HAS_XATTR = 1 }; /* inode_image.flags: xattrs may exist */
 
 struct xattr {
     struct xattr *next;
-    size_t name_len, len;
+    size_t name_len, len, charged; /* charged: bytes of it in loaded_bytes */
     uint8_t *value;
     char name[];
 };
@@ -26,9 +26,15 @@ struct xattr {
 /* One MiB of a file, loaded. */
 struct iwin {
     struct iwin *next; /* hash chain */
-    uint32_t win;
-    uint64_t dirty_txg; /* UINT64_MAX: of a record that has no txg yet */
+    uint32_t win, charged; /* charged: bytes of it in loaded_bytes */
+    uint64_t dirty_txg;    /* UINT64_MAX: of a record that has no txg yet */
     struct window w;
+};
+
+/* A hole that the index may not have yet: windows get it when they are loaded. */
+struct hole {
+    struct hole *next;
+    uint64_t off, end, txg; /* txg as for windows */
 };
 
 /* Names of one directory that the index does not know yet as they are, by age of that change. NS */
@@ -38,17 +44,19 @@ struct dirty_names {
 
 /*
  * CACHE guards the table links and counts; `lock` the image, windows, xattrs and target; NS the names in a
- * directory (dirty lists). An inode is referenced while refs, nlookup or opens is not 0.
+ * directory (dirty lists). An inode is referenced while refs, nlookup or opens is not 0. With forgets_come, what the kernel refers to
+ * is evicted like any other and loaded again by its number, which is never used twice; but for orphans, which wait for the kernel's forget.
  */
 struct inode {
     struct inode *hash_next, *lru_next, *lru_prev;
     bool in_lru;
     uint64_t ino;
     uint32_t type;    /* S_IFMT bits; never change */
-    uint64_t nlookup; /* references the kernel holds */
+    uint64_t nlookup; /* references the kernel holds; those known of, with nlookup_unknown */
     uint32_t refs;
     _Atomic uint32_t opens;
     uint32_t writers; /* of the opens; CACHE */
+    bool nlookup_unknown; /* it may hold more (krefs.h); CACHE */
     bool gone;        /* purged: kept until the index knows */
     _Atomic bool orphan;
     bool linkable;    /* an orphan that was made without a name: it may get one; NS */
@@ -57,7 +65,8 @@ struct inode {
     struct inode_image img;
     _Atomic uint64_t dirty_txg;
     struct iwin **wtab;
-    uint32_t wtab_size, n_win, drop_at; /* clean windows are dropped when there are drop_at */
+    uint32_t wtab_size, n_win, drop_at; /* drop_at: windows at which clean ones go */
+    struct hole *holes;
     struct xattr *xattrs;
     bool xattrs_loaded;
     char *target;
@@ -103,16 +112,38 @@ static inline void inode_dirty(struct inode *i, uint64_t txg)
         i->dirty_txg = txg;
 }
 
+/* ---- windows (iwin.c; the inode's lock held) ---- */
+
+void windows_free(struct holofs *fs, struct inode *i);
+/* Drop the windows that the index knows. */
+void windows_drop_clean(struct holofs *fs, struct inode *i);
+/* Count the bytes of a window that changed. */
+void window_charge(struct holofs *fs, struct iwin *w);
+
+/* Making [off, end) a hole: prepare, punch, log, and say in which txg. delta: change in stored bytes. */
+struct punch {
+    uint64_t off, end;
+    int64_t delta;
+    struct hole *hole;
+};
+int punch_prepare(struct holofs *fs, struct inode *i, struct punch *p); /* nothing has changed if it fails */
+int punch_windows(struct holofs *fs, struct inode *i, struct punch *p); /* -ENOMEM: half done */
+void punch_logged(struct inode *i, const struct punch *p, uint64_t txg);
+/* Windows of a record that came to nothing (UINT64_MAX) count as changed in txg. */
+void restamp_windows(struct inode *i, uint64_t txg);
+
 /* The window of the inode (lock held), loaded if need be. Windows behind the end of the file are empty. */
 int inode_window(struct holofs *fs, struct inode *i, uint32_t win, struct iwin **out);
 /* The first window >= first that has extents or is in memory: 1 and *win, 0 if none (lock held). */
 int inode_next_window(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win);
-/* The same of what the index has; those in memory are not looked at (lock held). */
-int inode_next_in_index(struct holofs *fs, struct inode *i, uint32_t first, uint32_t *win);
 
 /* Load the xattrs (lock held). */
 int inode_load_xattrs(struct holofs *fs, struct inode *i);
 struct xattr *xattr_find(struct inode *i, const char *name);
+/* Put one into the list (lock held). */
+void xattr_add(struct holofs *fs, struct inode *i, struct xattr *x);
+/* Free one that no list has any more; NULL is nothing. */
+void xattr_free(struct holofs *fs, struct xattr *x);
 
 /* ---- names (NS held) ---- */
 
@@ -133,6 +164,11 @@ int cache_init(struct holofs *fs);
 void cache_fini(struct holofs *fs);
 /* Evict down to the limits. */
 void cache_shrink(struct holofs *fs);
+/* Drop some clean windows of any inodes if they are too many; no lock held. */
+void cache_relieve(struct holofs *fs);
+/* Is so much pinned by changes that the index does not have that it should get them? Then, once it has them: */
+bool cache_wants_applying(struct holofs *fs);
+void cache_applied(struct holofs *fs);
 
 /* Drop an orphan for good once nobody refers to it; called by inode_put. */
 void inode_purge(struct holofs *fs, struct inode *i);

@@ -529,10 +529,11 @@ static int enter(struct holofs *fs, struct inode *i, const struct clean_move *m,
         if (!wins[k])
             continue;
         e = window_move(&w[k]->w, &m[k].to, &m[k].from, &moved, &delta, NULL, NULL);
+        window_charge(fs, w[k]);
+        w[k]->dirty_txg = txg;
         i->img.stored += (uint64_t)delta;
     }
     *last_txg = txg;
-    restamp_windows(i, txg);
     i->stale |= i->told;
     inode_dirty(i, txg);
     if (e)

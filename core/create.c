@@ -49,7 +49,7 @@ static int inherit(struct holofs *fs, struct inode *dir, const struct holofs_cre
     return e;
 }
 
-static int add_xattr(struct inode *i, const char *name, const void *value, size_t len)
+static int add_xattr(struct holofs *fs, struct inode *i, const char *name, const void *value, size_t len)
 {
     size_t n = strlen(name);
     struct xattr *x = calloc(1, sizeof(*x) + n + 1);
@@ -64,8 +64,7 @@ static int add_xattr(struct inode *i, const char *name, const void *value, size_
     memcpy(x->value, value, len);
     x->name_len = n;
     x->len = len;
-    x->next = i->xattrs;
-    i->xattrs = x;
+    xattr_add(fs, i, x);
     return 0;
 }
 
@@ -79,10 +78,10 @@ static void rec_acls(struct rec *r, uint64_t ino, const struct new_acls *acl)
         rec_xattr(r, ino, acl_default_name, sizeof(acl_default_name) - 1, acl->dflt, acl->default_len);
 }
 
-static int keep_acls(struct inode *i, const struct new_acls *acl)
+static int keep_acls(struct holofs *fs, struct inode *i, const struct new_acls *acl)
 {
-    int e = acl->access_len ? add_xattr(i, acl_access_name, acl->access, acl->access_len) : 0;
-    return !e && acl->default_len ? add_xattr(i, acl_default_name, acl->dflt, acl->default_len) : e;
+    int e = acl->access_len ? add_xattr(fs, i, acl_access_name, acl->access, acl->access_len) : 0;
+    return !e && acl->default_len ? add_xattr(fs, i, acl_default_name, acl->dflt, acl->default_len) : e;
 }
 
 static enum record_kind kind_of(uint32_t mode)
@@ -125,7 +124,7 @@ static int make_inode(struct holofs *fs, const struct holofs_cred *cred, struct 
     struct inode *i = inode_new(fs, &img);
     if (!i)
         return -ENOMEM;
-    e = keep_acls(i, acl);
+    e = keep_acls(fs, i, acl);
     if (!e && target && !(i->target = strdup(target)))
         e = -ENOMEM;
     if (e) {

@@ -16,6 +16,7 @@
 #include "base/hist.h"
 #include "base/lock.h"
 #include "core/holofs.h"
+#include "core/krefs.h"
 #include "cuda/cuda.h"
 #include "ecc/plan.h"
 #include "meta/meta.h"
@@ -233,7 +234,8 @@ struct holofs {
     struct mutex indexer_lock;
     pthread_cond_t indexer_wake, applied_cond;
     struct txg_done *done_first, **done_last;
-    uint64_t done_bytes;
+    _Atomic uint64_t done_bytes;
+    _Atomic uint64_t index_sum_bytes;
     _Atomic uint64_t checkpoint_txg; /* up to here a checkpoint is asked for */
     bool indexer_stop;
     _Atomic uint64_t applied_txg, index_durable_txg;
@@ -253,7 +255,7 @@ struct holofs {
     /* containers: CTAB */
     struct mutex ctab_lock;
     struct container **ctab; /* by id */
-    size_t ctab_cap;
+    _Atomic size_t ctab_cap;
     pthread_cond_t ctab_cond; /* nobody reads a dead container any more */
     struct container *ctab_deleted; /* linked by lru_next */
     _Atomic uint64_t n_containers;
@@ -271,15 +273,21 @@ struct holofs {
     /* inodes and names: CACHE (tables), NS (namespace) */
     struct mutex ns_lock, cache_lock;
     struct inode **itab;
-    size_t itab_size;
+    _Atomic size_t itab_size;
     _Atomic size_t n_inodes;
     struct inode *ilru_first, *ilru_last;
     struct dentry **dtab;
-    size_t dtab_size;
+    _Atomic size_t dtab_size;
     _Atomic size_t n_dentries;
     struct dentry *dlru_first, *dlru_last;
     size_t inode_max, dentry_max;
     _Atomic size_t n_windows;
+    _Atomic uint64_t loaded_bytes; /* windows and xattrs */
+    uint64_t loaded_max;
+    size_t sweep_at;        /* CACHE */
+    _Atomic size_t pinned;  /* objects that could not be evicted the last time */
+    bool forgets_come;      /* CACHE */
+    struct krefs krefs;     /* CACHE */
     _Atomic uint64_t n_files;
     _Atomic uint64_t changes; /* grows with every change of a name, and when an inode is loaded */
 

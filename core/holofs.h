@@ -107,6 +107,12 @@ bool holofs_attr_stale(struct holofs *fs, uint64_t ino);
  */
 void holofs_times_from_above(struct holofs *fs);
 
+/*
+ * Whoever calls has a reference (of holofs_lookup and the like) on what it takes a name from, and gives all references of
+ * an inode back with one holofs_forget: then referenced inodes need not stay in memory. Before the first operation.
+ */
+void holofs_forgets_come(struct holofs *fs);
+
 /* Would an operation that changes something wait for the disk now? Then it is better given to another thread. */
 bool holofs_is_congested(struct holofs *fs);
 

@@ -14,7 +14,14 @@
 #include "core/head.h"
 #include "core/log.h"
 
-enum { QUEUE_MAX_BYTES = 64 << 20, BATCH_BYTES = 8 << 20 };
+enum { QUEUE_MIN_BYTES = 8 << 20, BATCH_BYTES = 8 << 20 };
+
+/* Bytes of records that wait; what they change is pinned in memory besides. */
+static uint64_t queue_max(const struct holofs *fs)
+{
+    uint64_t limit = fs->opt.cache_bytes / 4;
+    return limit > QUEUE_MIN_BYTES ? limit : QUEUE_MIN_BYTES;
+}
 
 int indexer_enqueue(struct holofs *fs, const struct ring_txg *t, struct buf *records, uint32_t n_records)
 {
@@ -30,7 +37,7 @@ int indexer_enqueue(struct holofs *fs, const struct ring_txg *t, struct buf *rec
     d->records = *records;
     *records = (struct buf){ 0 };
     mutex_lock(&fs->indexer_lock);
-    while (fs->done_bytes > QUEUE_MAX_BYTES && !trouble_now(fs, TROUBLE_INDEX))
+    while (fs->done_bytes > queue_max(fs) && !trouble_now(fs, TROUBLE_INDEX))
         mutex_wait(&fs->indexer_lock, &fs->applied_cond);
     *fs->done_last = d;
     fs->done_last = &d->next;
@@ -201,6 +208,7 @@ void *indexer_main(void *arg)
         bool applied = !e;
         if (!e && checkpoint_due(fs, checkpoint_ns)) {
             e = checkpoint(fs);
+            fs->index_sum_bytes = meta_sums_bytes(fs->index);
             checkpoint_ns = clock_mono_ns();
         }
         tell(fs, e);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "core/cache.h"
 #include "core/clean.h"
 #include "core/head.h"
 
@@ -135,9 +136,23 @@ bool holofs_is_congested(struct holofs *fs)
     return full || fs->n_sealing >= SEALING_MAX || fs->clean.pressed;
 }
 
+/* Let the index take in all there is: what it needed for that is no guess any more. */
+static int index_catch_up(struct holofs *fs)
+{
+    int e = commit_txg(fs, log_open_txg(fs));
+    if (!e)
+        indexer_wait(fs, fs->committed_txg, false);
+    return e;
+}
+
 int log_throttle(struct holofs *fs)
 {
     int e = log_writable(fs);
+    cache_relieve(fs);
+    if (!e && cache_wants_applying(fs)) {
+        e = index_catch_up(fs);
+        cache_applied(fs);
+    }
     if (e)
         return e;
     mutex_lock(&fs->log_lock);
@@ -157,15 +172,6 @@ static uint64_t index_backlog(struct holofs *fs)
     n += fs->done_bytes;
     mutex_unlock(&fs->indexer_lock);
     return n;
-}
-
-/* Let the index take in all there is: what it needed for that is no guess any more. */
-static int index_catch_up(struct holofs *fs)
-{
-    int e = commit_txg(fs, log_open_txg(fs));
-    if (!e)
-        indexer_wait(fs, fs->committed_txg, false);
-    return e;
 }
 
 /* Does metadata lack its room? Looks again after the index has caught up, if that may make the difference. */

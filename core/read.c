@@ -179,6 +179,7 @@ ssize_t holofs_read(struct holofs *fs, uint64_t ino, uint64_t off, void *buf, si
 {
     struct inode *i;
     uint64_t t0 = clock_mono_ns();
+    cache_relieve(fs);
     int e = inode_get(fs, ino, &i);
     if (e)
         return e;

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "core/cache.h"
 #include "core/clean.h"
 #include "core/container.h"
 #include "core/engine.h"
@@ -203,16 +205,42 @@ static json_t *cleaner(struct holofs *fs)
     return o;
 }
 
+/* What is resident now; 0 where there is no /proc. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long size, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%lu %lu", &size, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Numbers and bytes; the latter without what malloc adds. DESIGN.md, «Memory», says what bounds each. */
 static json_t *memory(struct holofs *fs)
 {
     struct rusage u;
     json_t *o = json_object();
     getrusage(RUSAGE_SELF, &u);
+    put(o, "rss_bytes", resident_bytes());
     put(o, "max_rss_bytes", (uint64_t)u.ru_maxrss * 1024);
+    put(o, "cache_bytes", fs->opt.cache_bytes);
     put(o, "inodes", fs->n_inodes);
+    put(o, "inode_bytes", fs->n_inodes * sizeof(struct inode) + fs->itab_size * sizeof(*fs->itab));
+    put(o, "kernel_reference_bytes", fs->krefs.size * sizeof(*fs->krefs.slot));
     put(o, "names", fs->n_dentries);
+    put(o, "name_bytes", fs->n_dentries * (sizeof(struct dentry) + 24) + fs->dtab_size * sizeof(*fs->dtab));
     put(o, "windows", fs->n_windows);
+    put(o, "window_and_xattr_bytes", fs->loaded_bytes);
     put(o, "open_containers", fs->n_open);
+    put(o, "table_max_bytes", fs->n_open * (container_full_size(fs, fs->sb.r) / BLOCK_SIZE / 511 + 1) * BLOCK_SIZE);
+    put(o, "container_bytes", fs->n_containers * sizeof(struct container) + fs->ctab_cap * sizeof(*fs->ctab));
+    put(o, "index_queue_bytes", fs->done_bytes);
+    put(o, "index_sum_bytes", fs->index_sum_bytes);
+    put(o, "scratch_bytes", fs->scratch_made * (SCRATCH_BLOCKS * BLOCK_SIZE + CHUNK_SIZE));
+    put(o, "head_and_parity_bytes", fs->big_bytes);
     return o;
 }
 

@@ -136,6 +136,7 @@ static int enter(struct holofs *fs, struct inode *i, const struct prepared *p, u
     for (size_t k = 0; k < p->n && !e; k++) {
         int64_t delta;
         e = window_insert(&w[k]->w, &p->e[k], &delta, NULL, NULL);
+        window_charge(fs, w[k]);
         w[k]->dirty_txg = *txg;
         i->img.stored += (uint64_t)delta;
         uint64_t end = p->e[k].off + p->e[k].len;

@@ -30,22 +30,35 @@ static struct xattr *make(const char *name, size_t name_len, const void *value, 
     return x;
 }
 
-static void destroy(struct xattr *x)
+void xattr_free(struct holofs *fs, struct xattr *x)
 {
     if (!x)
         return;
+    fs->loaded_bytes -= x->charged;
     free(x->value);
     free(x);
 }
 
+void xattr_add(struct holofs *fs, struct inode *i, struct xattr *x)
+{
+    x->charged = sizeof(*x) + x->name_len + x->len + 48;
+    fs->loaded_bytes += x->charged;
+    x->next = i->xattrs;
+    i->xattrs = x;
+}
+
+struct load {
+    struct holofs *fs;
+    struct inode *i;
+};
+
 static int load_one(void *arg, const char *name, size_t name_len, const void *value, size_t len)
 {
-    struct inode *i = arg;
+    struct load *l = arg;
     struct xattr *x = make(name, name_len, value, len);
     if (!x)
         return -ENOMEM;
-    x->next = i->xattrs;
-    i->xattrs = x;
+    xattr_add(l->fs, l->i, x);
     return 0;
 }
 
@@ -54,16 +67,17 @@ int inode_load_xattrs(struct holofs *fs, struct inode *i)
     if (i->xattrs_loaded)
         return 0;
     int e = 0;
+    struct load l = { fs, i };
     if (i->img.flags & INODE_HAS_XATTR) {
         mutex_lock(&fs->reader_lock);
-        e = meta_read_xattrs(fs->reader, i->ino, load_one, i);
+        e = meta_read_xattrs(fs->reader, i->ino, load_one, &l);
         reader_unlock(fs, e);
     }
     if (e) {
         while (i->xattrs) {
             struct xattr *x = i->xattrs;
             i->xattrs = x->next;
-            destroy(x);
+            xattr_free(fs, x);
         }
         return e;
     }
@@ -79,19 +93,17 @@ struct xattr *xattr_find(struct inode *i, const char *name)
     return x;
 }
 
-static void replace(struct inode *i, struct xattr *old, struct xattr *x)
+static void replace(struct holofs *fs, struct inode *i, struct xattr *old, struct xattr *x)
 {
     struct xattr **p = &i->xattrs;
     while (old && *p != old)
         p = &(*p)->next;
     if (old) {
         *p = old->next;
-        destroy(old);
+        xattr_free(fs, old);
     }
-    if (x) {
-        x->next = i->xattrs;
-        i->xattrs = x;
-    }
+    if (x)
+        xattr_add(fs, i, x);
 }
 
 /* Namespaces that can be stored; the kernel has checked who may. */
@@ -124,7 +136,7 @@ static int change(struct holofs *fs, struct inode *i, struct xattr *old, const c
         if (flags & HOLOFS_XATTR_CLEAR_SGID)
             img.mode &= ~(uint32_t)S_ISGID;
         if (!e && acl_is_minimal(value, len)) { /* the mode says it all */
-            destroy(x);
+            xattr_free(fs, x);
             x = NULL;
             value = NULL;
         }
@@ -140,12 +152,12 @@ static int change(struct holofs *fs, struct inode *i, struct xattr *old, const c
     }
     free(space);
     if (e) {
-        destroy(x);
+        xattr_free(fs, x);
         return e;
     }
     i->img = img;
     inode_dirty(i, txg);
-    replace(i, old, x);
+    replace(fs, i, old, x);
     return 0;
 }
 

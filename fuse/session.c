@@ -180,6 +180,7 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
         conn->want |= conn->capable & wanted[i];
     if (conn->want & FUSE_CAP_WRITEBACK_CACHE)
         holofs_times_from_above(m->fs);
+    holofs_forgets_come(m->fs);
     conn->max_write = 1u << 20;
     conn->max_background = 16;
     conn->congestion_threshold = 12;

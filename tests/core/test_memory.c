@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_memory.c: what leaves memory is as it was, or as it has become. */
+/* test_memory.c: what is kept in memory stays within its bounds, and what was evicted is as it was. */
 #include "tests/core/rig.h"
 
-enum { MIB = 1 << 20, WINDOWS = 1500 };
+#include <sys/xattr.h>
+
+enum { MIB = 1 << 20, FILES = 6000, WINDOWS = 1500 };
 
 static void start_small(struct rig *r)
 {
     struct holofs_geometry g = rig_geometry();
     rig_init(r);
-    r->opt.cache_bytes = MIB;
+    r->opt.cache_bytes = MIB; /* 512 inodes, 1024 names, 256 KiB of windows and xattrs */
     rig_format(r, &g);
     rig_open(r);
+    holofs_forgets_come(r->fs);
 }
 
 static void wait_applied(struct rig *r)
@@ -104,6 +107,149 @@ static void a_hole_over_very_many_windows_takes_no_more_and_no_less(void **state
     rig_reopen(&r);
     assert_true(stored(&r, ino) == all - all / WINDOWS * 1300);
     expect_hole(&r, ino, 100, 1400);
+    assert_true(rig_stat(&r, "memory/window_and_xattr_bytes") < MIB);
+    rig_stop(&r);
+}
+
+static void inodes_that_the_kernel_refers_to_do_not_stay(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct holofs_attr a;
+    char name[32], value[200];
+    memset(value, 'v', sizeof(value));
+    start_small(&r);
+    for (uint64_t i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "f%llu", (unsigned long long)i);
+        uint64_t ino = rig_create(&r, name);
+        assert_int_equal(holofs_setxattr(r.fs, ino, "user.x", value, sizeof(value), 0), 0);
+    }
+    wait_applied(&r);
+    for (uint64_t i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "f%llu", (unsigned long long)i);
+        assert_int_equal(holofs_lookup(r.fs, RIG_ROOT, name, &a), 0); /* and no forget */
+        assert_int_equal(holofs_getxattr(r.fs, a.ino, "user.x", value, sizeof(value)), sizeof(value));
+    }
+    assert_true(rig_stat(&r, "memory/inodes") <= 1100);
+    assert_true(rig_stat(&r, "memory/names") <= 2100);
+    assert_true(rig_stat(&r, "memory/window_and_xattr_bytes") <= 600000);
+    rig_stop(&r);
+}
+
+static uint64_t look_up(struct rig *r, const char *name, int times)
+{
+    struct holofs_attr a;
+    for (int i = 0; i < times; i++)
+        assert_int_equal(holofs_lookup(r->fs, RIG_ROOT, name, &a), 0);
+    return a.ino;
+}
+
+/* Evict what nobody uses: the index has it, and others take its place. */
+static void use_others(struct rig *r, uint64_t n, bool make)
+{
+    char name[32];
+    for (uint64_t i = 0; i < n && make; i++) {
+        snprintf(name, sizeof(name), "f%llu", (unsigned long long)i);
+        rig_create(r, name);
+    }
+    wait_applied(r);
+    for (uint64_t i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "f%llu", (unsigned long long)i);
+        look_up(r, name, 1);
+    }
+}
+
+static void expect_victim(struct rig *r, uint64_t ino)
+{
+    uint8_t *want = malloc(100000);
+    rig_fill(5, want, 100000);
+    rig_expect(r, ino, 0, want, 100000);
+    free(want);
+}
+
+/* References that were counted before an inode was evicted still keep it once it has lost its name, each of them. */
+static void an_unlinked_file_stays_until_the_kernel_forgets_it(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct holofs_attr a;
+    start_small(&r);
+    rig_file(&r, "victim", 5, 100000);
+    uint64_t ino = look_up(&r, "victim", 3), files;
+    use_others(&r, 3000, true);
+    holofs_forget(r.fs, ino, 1); /* not in memory now */
+    look_up(&r, "victim", 1);
+    assert_int_equal(holofs_unlink(r.fs, RIG_ROOT, "victim"), 0);
+    files = rig_stat(&r, "files");
+    holofs_forget(r.fs, ino, 1);
+    expect_victim(&r, ino);
+    use_others(&r, 3000, false);
+    holofs_forget(r.fs, ino, 1);
+    expect_victim(&r, ino);
+    assert_true(rig_stat(&r, "files") == files);
+    holofs_forget(r.fs, ino, 1);
+    assert_true(rig_stat(&r, "files") == files - 1);
+    assert_int_equal(holofs_getattr(r.fs, ino, &a), -ESTALE);
+    rig_stop(&r);
+}
+
+/* More inodes than the table of references takes: then a forget that has all that is known is taken for the last one. */
+static void unlinked_files_go_also_when_references_are_not_known_any_more(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct holofs_attr a;
+    struct holofs_geometry g = rig_geometry();
+    rig_init(&r);
+    r.opt.cache_bytes = 64 << 10; /* 32 inodes, and 768 references */
+    rig_format(&r, &g);
+    rig_open(&r);
+    holofs_forgets_come(r.fs);
+    rig_file(&r, "victim", 5, 100000);
+    use_others(&r, 3000, true);
+    look_up(&r, "victim", 2);
+    use_others(&r, 3000, false);
+    uint64_t ino = look_up(&r, "victim", 2), files = rig_stat(&r, "files");
+    assert_int_equal(holofs_unlink(r.fs, RIG_ROOT, "victim"), 0);
+    holofs_forget(r.fs, ino, 1); /* one of two that are known */
+    expect_victim(&r, ino);
+    assert_true(rig_stat(&r, "files") == files);
+    holofs_forget(r.fs, ino, 3); /* two more than known */
+    assert_true(rig_stat(&r, "files") == files - 1);
+    assert_int_equal(holofs_getattr(r.fs, ino, &a), -ESTALE);
+    rig_stop(&r);
+}
+
+static void many_small_holes_take_what_they_cover(void **state)
+{
+    (void)state;
+    struct rig r;
+    const int hole = HOLOFS_FALLOC_PUNCH_HOLE | HOLOFS_FALLOC_KEEP_SIZE;
+    start_small(&r);
+    uint64_t ino = scattered_file(&r, "a");
+    for (uint64_t again = 0; again < 2; again++) {
+        for (uint64_t w = again; w < WINDOWS; w += 4)
+            assert_int_equal(holofs_fallocate(r.fs, ino, hole, w * MIB, 100), 0);
+        for (uint64_t w = 0; w < WINDOWS; w++) {
+            uint64_t v = w % 4 <= again ? 0 : w * 1000003 + 1;
+            rig_expect(&r, ino, w * MIB, &v, sizeof(v));
+        }
+        rig_reopen(&r);
+    }
+    rig_stop(&r);
+}
+
+static void what_a_crash_left_without_a_name_goes_at_the_next_mount(void **state)
+{
+    (void)state;
+    struct rig r;
+    start_small(&r);
+    rig_file(&r, "victim", 5, 100000);
+    look_up(&r, "victim", 1);
+    assert_int_equal(holofs_unlink(r.fs, RIG_ROOT, "victim"), 0);
+    uint64_t files = rig_stat(&r, "files");
+    rig_reopen(&r);
+    assert_true(rig_stat(&r, "files") == files - 1);
     rig_stop(&r);
 }
 
@@ -112,6 +258,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_cut_off_very_many_windows_never_comes_back),
         cmocka_unit_test(a_hole_over_very_many_windows_takes_no_more_and_no_less),
+        cmocka_unit_test(inodes_that_the_kernel_refers_to_do_not_stay),
+        cmocka_unit_test(many_small_holes_take_what_they_cover),
+        cmocka_unit_test(an_unlinked_file_stays_until_the_kernel_forgets_it),
+        cmocka_unit_test(unlinked_files_go_also_when_references_are_not_known_any_more),
+        cmocka_unit_test(what_a_crash_left_without_a_name_goes_at_the_next_mount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -752,6 +752,8 @@ static void storm(uint64_t seed, bool small_cache)
         s->r.opt.cache_bytes = 128 << 10;
     rig_format(&s->r, &g);
     rig_open(&s->r);
+    if (small_cache)
+        holofs_forgets_come(s->r.fs); /* what somebody refers to is evicted as well */
     prepare(s);
     run(s);
     print_message("seed %llu: %llu containers sealed, %llu listings, %llu reads\n", (unsigned long long)seed,

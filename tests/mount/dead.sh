@@ -34,9 +34,10 @@ depth() {
     findmnt -rn -o TARGET | grep -cxF "$MNT"
 }
 
-die() { # the daemon dies, its mount stays
+die() { # the daemon dies, its mount stays; one that mount(8) started is not our child, but it holds the lock
     kill -9 "$PID"
     wait "$PID" 2>/dev/null
+    unlocked
     PID=''
 }
 

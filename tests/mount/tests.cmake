@@ -10,3 +10,4 @@ holo_mount_program(posix posix.c posix_open.c posix_data.c posix_name.c posix_at
 holo_mount_program(handles handles.c)
 holo_mount_program(fsops fsops.c fsops_steps.c)
 holo_mount_program(storm storm.c storm_cells.c storm_names.c storm_share.c)
+holo_mount_program(many many.c)
