@@ -82,8 +82,13 @@ void clean_waited(struct holofs *fs, uint64_t since_ns);
 int space_room(struct holofs *fs, unsigned r, uint64_t *bytes);
 /* -ENOSPC if there is no room for one more container (HEAD held). */
 int space_check(struct holofs *fs, unsigned r);
-/* What has to be free before metadata may grow: the index and the metadata containers that are due still need it. */
-uint64_t space_of_growth(struct holofs *fs, const struct backing_space *s);
+/*
+ * What has to be free before metadata may grow: the index, the metadata containers that are due and the records that delete all there
+ * is, or a dump of it, still need it.
+ */
+uint64_t space_of_growth(const struct holofs *fs, const struct backing_space *s);
+/* Is hardly more free than that? */
+bool space_is_short(const struct holofs *fs, const struct backing_space *s);
 /* The size of a container's file. */
 uint64_t space_of_container(const struct holofs *fs, uint32_t r, uint32_t used);
 /* Files of metadata containers: those of the log behind the newest dump, and all. */

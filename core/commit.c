@@ -236,8 +236,8 @@ static int fit_data(struct holofs *fs, const struct txg *t, struct gather *g)
 {
     uint64_t need = ring_blocks_for(g->n, t->records.len, g->bytes), left = ring_free_blocks(fs->ring);
     if (left < need + fs->sb.ring_blocks / 8) {
-        int e = clear_ring(fs);
-        if (e)
+        int e = clear_ring(fs); /* records alone go on a little when it cannot be done: deleting is what makes room */
+        if (e && (fs->failed || g->n || left < need + fs->sb.ring_blocks * 3 / 32))
             return e;
     }
     if (g->n == 0 || left >= need + slack(fs))

@@ -20,6 +20,7 @@
 #include "core/log.h"
 
 #define RETRY_NS UINT64_C(60000000000)
+enum { SHORT_LOG = 256 << 10 /* on a disk that fills up: less is not worth a dump */ };
 enum { DUMP_FRAME_BYTES = 256 << 10, RECORD_SPACE = RECORD_MAX + 4096, WINDOW_BLOB_MAX = 64 << 10, EXTENTS_A_RECORD = 1000 };
 
 struct dumper {
@@ -251,7 +252,9 @@ static int announce(struct dumper *d)
             return e;
         rec_container(&r, &d->done[i]);
         mutex_lock(&d->fs->head_lock);
-        d->fs->container_file_bytes += space_of_container(d->fs, d->done[i].r, d->done[i].used);
+        uint64_t file = space_of_container(d->fs, d->done[i].r, d->done[i].used);
+        d->fs->container_file_bytes += file;
+        d->fs->meta_file_bytes += file;
         mutex_unlock(&d->fs->head_lock);
     }
     rec_dump_complete(&r, d->state.txg, d->done[0].id, d->done[d->n_done - 1].id);
@@ -323,13 +326,24 @@ static int find_old(void *arg, uint32_t id)
     return dump || log ? ids_add(&o->ids, id) : 0;
 }
 
+static int delete_to(struct holofs *fs, struct old *o)
+{
+    o->ids.n = 0;
+    int e = ctab_each(fs, find_old, o);
+    return !e && o->ids.n ? containers_delete(fs, o->ids.v, o->ids.n) : e;
+}
+
+/* The newest dump is durable and announced. Two are kept, one when the disk is so full that it has to be. */
 static int delete_old(struct holofs *fs)
 {
     struct old o = { .fs = fs };
     ctab_each(fs, find_dumps, &o);
-    int e = ctab_each(fs, find_old, &o);
-    if (!e && o.ids.n)
-        e = containers_delete(fs, o.ids.v, o.ids.n);
+    struct backing_space s;
+    int e = delete_to(fs, &o);
+    if (!e && fs->backing->ops->space(fs->backing, &s) == 0 && space_is_short(fs, &s)) {
+        o.second = o.newest;
+        e = delete_to(fs, &o);
+    }
     free(o.ids.v);
     return e;
 }
@@ -371,7 +385,7 @@ int dump_run(struct holofs *fs)
 
 /*
  * A dump bounds the log: due once the files of the log since the last one take more than that dump does, and more than 64 MiB or
- * 1/128 of the store.
+ * 1/128 of the store. On a disk that fills up it is due early: what goes then is what new names need, and the deletion of all there are.
  */
 static bool dump_due(struct holofs *fs)
 {
@@ -381,10 +395,13 @@ static bool dump_due(struct holofs *fs)
         return true;
     if (clock_mono_ns() < fs->dump_retry_ns)
         return false;
-    if (!total && fs->backing->ops->space(fs->backing, &s) == 0)
-        total = s.total_bytes;
+    if (fs->backing->ops->space(fs->backing, &s))
+        return false;
+    total = total ? total : s.total_bytes;
     limit = total / 128 < limit ? total / 128 : limit;
     space_of_metadata(fs, &log, &all, &dump);
+    if (space_is_short(fs, &s) && log > SHORT_LOG && log > all / 8)
+        return true;
     return log > (limit > dump ? limit : dump);
 }
 

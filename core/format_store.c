@@ -32,14 +32,16 @@ static int choose(struct superblock *sb, const struct holofs_geometry *g, uint64
     sb->meta_r = g->meta_r ? g->meta_r : sb->r > 5 ? sb->r : 5;
     sb->seed_base = g->seed_base;
     uint64_t container = g->nmax ? (uint64_t)g->nmax * BLOCK_SIZE : 64u * MIB;
-    while (!g->nmax && container > MIB && container * 12 > total)
+    while (!g->nmax && container > MIB && container * 24 > total)
         container /= 2;
     sb->nmax = (uint32_t)(container / BLOCK_SIZE);
     uint64_t ring = g->ring_blocks ? (uint64_t)g->ring_blocks * BLOCK_SIZE : 2 * container + (container < 32u * MIB ? container : 32u * MIB);
     if (!g->ring_blocks && ring < 8u * MIB)
         ring = 8u * MIB;
     sb->ring_blocks = (uint32_t)(ring / BLOCK_SIZE);
-    sb->reserve_bytes = g->reserve_bytes ? g->reserve_bytes : total / 200 < 16u * MIB ? total / 200 / BLOCK_SIZE * BLOCK_SIZE : 16u * MIB;
+    /* What is being sealed when others fill the disk, and the index: so that everything can still be deleted. */
+    uint64_t finish = 3 * (container + container / 4) + 8u * MIB;
+    sb->reserve_bytes = g->reserve_bytes ? g->reserve_bytes : (total / 8 < finish ? total / 8 : finish) / BLOCK_SIZE * BLOCK_SIZE;
     *spare = g->spare_bytes != UINT64_MAX ? g->spare_bytes : total / 500 < 8u * MIB ? total / 500 : 8u * MIB;
     uint64_t fixed = 2 * ring + sb->reserve_bytes + *spare, room = 6 * (container + container / 4);
     if (fixed + room <= total)

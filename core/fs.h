@@ -260,6 +260,8 @@ struct holofs {
     struct container *ctab_deleted; /* linked by lru_next */
     _Atomic uint64_t n_containers;
     uint64_t container_file_bytes;          /* HEAD */
+    _Atomic uint64_t meta_file_bytes;       /* of those, metadata's; changes with HEAD held */
+    _Atomic uint64_t meta_open_bytes;       /* records in the metadata head */
     struct container *lru_first, *lru_last; /* open files */
     _Atomic unsigned n_open;
     unsigned open_max;
@@ -310,6 +312,7 @@ struct holofs {
     struct clean_state clean;
     uint64_t mounted_ns;
     _Atomic bool reserve_used;
+    _Atomic uint64_t reserve_left;
 
     /* dump: DUMP */
     struct mutex dump_lock;

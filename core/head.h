@@ -14,6 +14,7 @@
 #ifndef HOLO_CORE_HEAD_H
 #define HOLO_CORE_HEAD_H
 
+#include "base/err.h"
 #include "base/sum.h"
 #include "core/fs.h"
 
@@ -94,8 +95,15 @@ enum { SEAL_BATCH = 4 };
  */
 int seal_write(struct holofs *fs, struct head *const *h, unsigned n, void (*done)(struct holofs *fs, struct head *h));
 
-/* Give the held-back space up, once, so that what was promised can be finished on a full disk. Was there any? */
+/* Give up a piece of the space held back, so that what was promised can be finished on a full disk. Was there any? */
 bool release_reserve(struct holofs *fs);
+/* Hold it back again when there is room for it; at mount, see how much there is. */
+void refill_reserve(struct holofs *fs);
+void measure_reserve(struct holofs *fs);
+static inline bool disk_is_full(int e)
+{
+    return holo_errno(e) == ENOSPC || holo_errno(e) == EDQUOT;
+}
 void *sealer_main(void *fs);
 
 /* Size in bytes of the file of a full container. */

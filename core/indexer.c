@@ -154,7 +154,7 @@ static int retire(struct holofs *fs)
 static int checkpoint(struct holofs *fs)
 {
     int e = meta_checkpoint(fs->index);
-    if (holo_errno(e) == ENOSPC && release_reserve(fs))
+    if (disk_is_full(e) && release_reserve(fs))
         e = meta_checkpoint(fs->index);
     int r = retire(fs);
     if (fs->index_retired && !r) /* nothing depends on it any more */
@@ -164,24 +164,27 @@ static int checkpoint(struct holofs *fs)
     return e;
 }
 
+/* On a full disk a checkpoint comes first: the WAL's space is used again then. */
 static int apply(struct holofs *fs, struct applier *a, const struct txg_done *batch)
 {
     uint64_t last = 0;
     int e = apply_batch(fs, a, batch, &last);
-    if (holo_errno(e) == ENOSPC && release_reserve(fs))
+    if (disk_is_full(e) && checkpoint(fs) == 0)
+        e = apply_batch(fs, a, batch, &last);
+    if (disk_is_full(e) && release_reserve(fs))
         e = apply_batch(fs, a, batch, &last);
     if (!e)
         set_applied(fs, last);
     return e;
 }
 
-/* What was not right cannot become so by trying again. */
+/* An index that says that it is damaged may lie on a disk that is not there just now: it is tried again, and the next mount verifies it. */
 static void tell(struct holofs *fs, int e)
 {
+    if (e == -HOLO_ESUM || e == -HOLO_ECORRUPT)
+        fs->index_damaged = true;
     if (!e)
         trouble_end(fs, TROUBLE_INDEX);
-    else if (e == -HOLO_ESUM || e == -HOLO_ECORRUPT)
-        fs_fail(fs, e, "index");
     else
         trouble_begin(fs, TROUBLE_INDEX, e);
 }

@@ -26,8 +26,8 @@ bool log_is_half_full(const struct holofs *fs);
 int log_throttle(struct holofs *fs);
 
 /*
- * The same for what makes metadata grow: -ENOSPC before the backing filesystem lacks the room that the index and the
- * metadata containers that are due still need; waits for the cleaner before (no locks). What takes names away does not ask, and uses that room.
+ * The same for what makes metadata grow: -ENOSPC before the backing filesystem lacks the room that it still needs (space_of_growth):
+ * with that, everything can be deleted. Waits for the cleaner before (no locks). What takes names away does not ask, and uses that room.
  */
 int log_grow(struct holofs *fs);
 

@@ -21,6 +21,7 @@ int metalog_seal(struct holofs *fs)
     head_queue(fs, h);
     mutex_unlock(&fs->head_lock);
     fs->metalog = NULL;
+    fs->meta_open_bytes = 0;
     return fs->failed;
 }
 
@@ -74,6 +75,7 @@ int metalog_append(struct holofs *fs, const struct ring_txg *t, const uint8_t *r
         f.flags = n == len ? FRAME_LAST : 0;
         frame_encode(&f, fs->sb.uuid, h->buf + h->fill);
         h->fill += frame_size(n);
+        fs->meta_open_bytes = h->fill;
         h->last_txg = t->txg;
         if (h->first_lsn > t->lsn)
             h->first_lsn = t->lsn;

@@ -352,6 +352,7 @@ static int open_parts(struct holofs *fs, char *why, size_t cap)
         explain(why, cap, fs->path, e);
         return e;
     }
+    measure_reserve(fs);
     e = open_codes(fs);
     if (!e)
         e = engine_choose(fs, why, cap);

@@ -19,7 +19,12 @@
 #include "core/log.h"
 #include "core/open.h"
 
-static void unlink_file(struct holofs *fs, uint32_t id)
+static uint64_t less(uint64_t sum, uint64_t n)
+{
+    return sum > n ? sum - n : 0;
+}
+
+static void unlink_file(struct holofs *fs, uint32_t id, bool metadata)
 {
     char name[CONTAINER_NAME_MAX];
     struct bfile *f;
@@ -35,7 +40,9 @@ static void unlink_file(struct holofs *fs, uint32_t id)
         return;
     }
     mutex_lock(&fs->head_lock);
-    fs->container_file_bytes -= fs->container_file_bytes < size ? fs->container_file_bytes : size;
+    fs->container_file_bytes = less(fs->container_file_bytes, size);
+    if (metadata)
+        fs->meta_file_bytes = less(fs->meta_file_bytes, size);
     mutex_unlock(&fs->head_lock);
     fs->clean.deleted_bytes += size;
     COUNT(fs, containers_deleted, 1);
@@ -62,8 +69,10 @@ int containers_delete(struct holofs *fs, const uint32_t *ids, size_t n)
     if (!is_applied(fs, txg))
         return trouble_now(fs, TROUBLE_INDEX);
     for (size_t i = 0; i < n; i++) {
+        const struct container *c = ctab_find(fs, ids[i]);
+        bool metadata = c && c->cls != CLASS_DATA;
         ctab_remove(fs, ids[i]);
-        unlink_file(fs, ids[i]);
+        unlink_file(fs, ids[i], metadata);
         remap_drop_container(fs->remap, ids[i]);
     }
     return fs->failed;
@@ -123,6 +132,7 @@ void *housekeeper_main(void *arg)
             continue;
         reclaim_run(fs);
         keep_counts(fs);
+        refill_reserve(fs);
         dump_run_if_due(fs);
     }
     return NULL;

@@ -333,8 +333,11 @@ static int load_container(void *arg, const struct meta_container *c)
         l->last_meta_txg = c->sealed_txg;
         fs->previous_meta = c->id;
     }
-    if (c->state == CONTAINER_SEALED)
-        fs->container_file_bytes += space_of_container(fs, c->r, c->used);
+    if (c->state == CONTAINER_SEALED) {
+        uint64_t file = space_of_container(fs, c->r, c->used);
+        fs->container_file_bytes += file;
+        fs->meta_file_bytes += c->cls == CLASS_DATA ? 0 : file;
+    }
     return 0;
 }
 
@@ -507,7 +510,7 @@ static int recover_log(struct holofs *fs, struct ring_log *l, const char **step)
     e = open_index(fs, l);
     if (!e)
         e = apply_ring(fs, l);
-    if (e == -ENOSPC && !fs->read_only && release_reserve(fs))
+    if (disk_is_full(e) && !fs->read_only && release_reserve(fs))
         e = apply_ring(fs, l);
     if (e)
         return e;

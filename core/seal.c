@@ -4,6 +4,7 @@
  *
  * File layout (docs/FORMAT.md, «Containers»): header A, table A, data, parity, table B, header B.
  */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@
 #include "core/engine.h"
 #include "core/head.h"
 #include "core/log.h"
+
+/* Of the reserve: what is given up at once besides a container, for the index; room beyond it before it is filled again. */
+enum { RESERVE_PIECE = 4 << 20, REFILL_ROOM = 32 << 20 };
 
 /* A head on its way into a file, and what surrounds its data there. */
 struct job {
@@ -158,13 +162,50 @@ static int write_file(struct holofs *fs, const struct job *p)
 bool release_reserve(struct holofs *fs)
 {
     struct bfile *f;
-    if (fs->reserve_used || fs->backing->ops->open(fs->backing, "reserve", BACKING_WRITE, &f))
+    uint64_t left = fs->reserve_left, piece = container_full_size(fs, fs->sb.meta_r) + RESERVE_PIECE, keep;
+    do {
+        if (!left)
+            return false;
+        keep = left > piece ? (left - piece) / BLOCK_SIZE * BLOCK_SIZE : 0;
+    } while (!atomic_compare_exchange_weak(&fs->reserve_left, &left, keep));
+    int e = fs->backing->ops->open(fs->backing, "reserve", BACKING_WRITE, &f);
+    if (e)
         return false;
-    int e = f->ops->truncate(f, 0);
+    e = f->ops->truncate(f, keep);
     f->ops->close(f);
     fs->reserve_used = true;
-    event_add(fs, "reserve_used", "s:s", "why", "the disk is full");
+    event_add(fs, "reserve_used", "s:s, s:I", "why", "the disk is full", "left", (json_int_t)keep);
     return e == 0;
+}
+
+void refill_reserve(struct holofs *fs)
+{
+    struct backing_space s;
+    struct bfile *f;
+    uint64_t full = fs->sb.reserve_bytes, left = fs->reserve_left;
+    bool due = fs->reserve_used || left < full;
+    if (!due || fs->backing->ops->space(fs->backing, &s) || s.free_bytes < 2 * (full - left) + 4 * container_full_size(fs, fs->sb.meta_r) + REFILL_ROOM)
+        return;
+    if (fs->backing->ops->open(fs->backing, "reserve", BACKING_WRITE | BACKING_CREATE, &f))
+        return;
+    int e = f->ops->preallocate(f, full);
+    f->ops->close(f);
+    if (e)
+        return;
+    fs->reserve_left = full;
+    fs->reserve_used = false;
+    event_add(fs, "reserve_filled", "s:I", "bytes", (json_int_t)full);
+}
+
+void measure_reserve(struct holofs *fs)
+{
+    struct bfile *f;
+    uint64_t size = 0;
+    if (fs->backing->ops->open(fs->backing, "reserve", BACKING_READ, &f) == 0) {
+        f->ops->size(f, &size);
+        f->ops->close(f);
+    }
+    fs->reserve_left = size;
 }
 
 /* Four attempts, or one when they failed before; the reserve is given up for the first that finds the disk full. */
@@ -174,7 +215,7 @@ static int write_again(struct holofs *fs, const struct job *p)
     bool before = fs->trouble[TROUBLE_SEAL];
     for (int try = 0; try < (before ? 1 : 4); try++) {
         e = write_file(fs, p);
-        if (holo_errno(e) == ENOSPC && release_reserve(fs))
+        if (disk_is_full(e) && release_reserve(fs))
             e = write_file(fs, p);
         if (!e)
             return 0;
@@ -227,7 +268,9 @@ static void finish(struct holofs *fs, struct head *h)
         head_drop_buffer(fs, h);
     h->state = HEAD_SEALED;
     fs->n_sealing--;
-    fs->container_file_bytes += space_of_container(fs, h->r, h->used);
+    uint64_t file = space_of_container(fs, h->r, h->used);
+    fs->container_file_bytes += file;
+    fs->meta_file_bytes += h->cls == CLASS_DATA ? 0 : file;
     COUNT(fs, containers_sealed, 1);
     pthread_cond_broadcast(&fs->head_cond);
     mutex_unlock(&fs->head_lock);

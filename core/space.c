@@ -52,10 +52,16 @@ int space_check(struct holofs *fs, unsigned r)
     return e ? e : room < container_full_size(fs, r) ? -ENOSPC : 0;
 }
 
-uint64_t space_of_growth(struct holofs *fs, const struct backing_space *s)
+uint64_t space_of_growth(const struct holofs *fs, const struct backing_space *s)
 {
     uint64_t index = s->total_bytes / 8 < INDEX_ROOM ? s->total_bytes / 8 : INDEX_ROOM;
-    return index + (fs->n_sealing + 2) * container_full_size(fs, fs->sb.meta_r);
+    uint64_t delete_all = (fs->meta_file_bytes + fs->meta_open_bytes) / 4 * 7; /* the index writes nearly as much besides */
+    return index + (fs->n_sealing + 2) * container_full_size(fs, fs->sb.meta_r) + delete_all;
+}
+
+bool space_is_short(const struct holofs *fs, const struct backing_space *s)
+{
+    return s->free_bytes < 2 * space_of_growth(fs, s);
 }
 
 /* Bytes of file data that `bytes` of disk can take: parity, tables and headers are in. */

@@ -6,6 +6,7 @@
 #   flips   FLIPS_CONTAINERS (20) containers of 64 MiB with one flipped byte in a thousand; SEED chooses them (random)
 #   ruin    RUIN_ROUNDS (200) whole stores of each kind, damaged all over
 #   bytes   damaged byte strings: SOAK_GROUPS / 20 of each kind, and one of 1 GiB
+#   faults  a store at work, every single call to its directory failing in every way
 #   power   power cuts of whole stores, for SOAK_MINUTES (60); SEED is the first seed (random)
 #   storm   many threads, and many processes on a mount, also with ThreadSanitizer in the daemon, for SOAK_MINUTES (60)
 #   stress  stress-ng, dbench and, if FSX names it, fsx of fstests, STRESS_SECONDS (60) for each
@@ -13,7 +14,7 @@
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode flips ruin bytes power storm stress fuzz mount}
+parts=${SOAK_PARTS:-decode flips ruin bytes faults power storm stress fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -88,6 +89,8 @@ part_storm() {
 
 part_stress() {
     STRESS_SECONDS=${STRESS_SECONDS:-60} LIMIT_S=100000 bash tests/mount/stress.sh ${FSX:+"$FSX"}
+part_faults() {
+    FAULT_STRIDE=${FAULT_STRIDE:-1} program test_core_fault
 }
 
 part_fuzz() {

@@ -347,9 +347,10 @@ static void sweep(const struct way *way, uint64_t stride, bool mend)
     const char *every = getenv("FAULT_STRIDE"), *where = getenv("FAULT_SEED");
     uint64_t seed = (uint64_t)(where ? atol(where) : getpid()), runs = 0;
     stride = every ? (uint64_t)atol(every) : stride;
+    print_message("%s: FAULT_SEED=%llu\n", way->name, (unsigned long long)seed);
     uint64_t n = rig_random(&seed) % stride;
     print_message("%s: from call %llu, every %llu\n", way->name, (unsigned long long)n, (unsigned long long)stride);
-    alarm(600);
+    alarm(3000);
     for (; run(way, n, mend); n += stride)
         runs++;
     alarm(0);
@@ -362,7 +363,7 @@ static void one_call_that_fails_is_seen_by_nobody(void **state)
     static const struct way way[] = { { "EIO once", ANY, FAULT_ERROR, EIO, 1 }, { "ENOSPC once", ANY, FAULT_ERROR, ENOSPC, 1 },
                                       { "EDQUOT once", ANY, FAULT_ERROR, EDQUOT, 1 }, { "short write once", FAULT_WRITE, FAULT_SHORT, EIO, 1 } };
     for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++)
-        sweep(&way[i], 61, true);
+        sweep(&way[i], 101, true);
 }
 
 static void a_sync_that_fails_and_forgets_loses_nothing(void **state)
@@ -370,8 +371,8 @@ static void a_sync_that_fails_and_forgets_loses_nothing(void **state)
     (void)state;
     const struct way once = { "forgetful sync once", FAULT_SYNC, FAULT_SYNC_FORGET, EIO, 1 };
     const struct way some = { "forgetful syncs, 9 in a row", FAULT_SYNC, FAULT_SYNC_FORGET, EIO, 9 };
-    sweep(&once, 23, true);
-    sweep(&some, 31, true);
+    sweep(&once, 41, true);
+    sweep(&some, 41, true);
 }
 
 static void a_disk_that_is_full_or_fails_for_a_while_loses_nothing(void **state)
@@ -381,7 +382,7 @@ static void a_disk_that_is_full_or_fails_for_a_while_loses_nothing(void **state)
                                       { "EDQUOT for a while", ANY, FAULT_ERROR, EDQUOT, 0 },
                                       { "EIO 30 times", ANY, FAULT_ERROR, EIO, 30 } };
     for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++)
-        sweep(&way[i], 67, true);
+        sweep(&way[i], 101, true);
 }
 
 static void a_disk_that_fails_for_good_keeps_what_was_acknowledged(void **state)
@@ -390,7 +391,7 @@ static void a_disk_that_fails_for_good_keeps_what_was_acknowledged(void **state)
     static const struct way way[] = { { "EIO for good", ANY, FAULT_ERROR, EIO, 0 }, { "ENOSPC for good", ANY, FAULT_ERROR, ENOSPC, 0 },
                                       { "forgetful syncs for good", FAULT_SYNC, FAULT_SYNC_FORGET, EIO, 0 } };
     for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++)
-        sweep(&way[i], 67, false);
+        sweep(&way[i], 101, false);
 }
 
 /* ---- a disk that does not answer when the store is opened ---- */
