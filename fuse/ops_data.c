@@ -83,11 +83,27 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
         fuse_reply_buf(req, (const char *)buf, (size_t)n);
 }
 
+/*
+ * All of it, or what it came to before an error. The kernel takes a short answer to what it writes back for the whole, and an fsync would
+ * know nothing of what is missing: there it is the error.
+ */
+static ssize_t write_all(struct holofs *fs, uint64_t ino, const char *buf, size_t size, uint64_t off, bool kill, bool written_back)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = holofs_write(fs, ino, off + done, buf + done, size - done, kill);
+        if (n < 0)
+            return done && !written_back ? (ssize_t)done : n;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
     bool kill = session_write_kills_priv() && !fi->writepage;
     ssize_t n = virtual_is(ino) ? virtual_write(mnt_of(req), ino, buf, size)
-                                : holofs_write(mnt_of(req)->fs, ino, (uint64_t)off, buf, size, kill);
+                                : write_all(mnt_of(req)->fs, ino, buf, size, (uint64_t)off, kill, fi->writepage);
     if (n < 0)
         reply_code(req, (int)n);
     else

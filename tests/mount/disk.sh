@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # disk.sh: the disk below is filled up by others, turns read-only, is shut down, and comes back: told, survived, nothing lost.
 # The store lies on a filesystem of its own, on a loop device. DISK_MIB (320) is its size, DISK_FS (ext4) its kind.
+# In a mount namespace of its own: a copy of the mount in another one would keep a broken ext4 alive.
+[ -n "${DISK_NS:-}" ] || exec env DISK_NS=1 unshare -m --propagation slave bash "$0" "$@"
 . "$(dirname "$0")/lib.sh"
 holo_only
 holo_work
@@ -104,6 +106,24 @@ t "and give their room back to the disk" within 30 room_below
 rm -f "$DISK/hog" "$DISK/hog2"
 t "when others make room, files can be written again" within 20 put again 8000
 echo "again 8000" >>"$WORK/acked"
+
+# ---- filled up by its users: the write-back that room ends in is an error of its file, never a part that is missing ----
+free_kib=$(df --output=avail -k "$DISK" | tail -n 1)
+fallocate -l $((free_kib - 80000))K "$DISK/hog"
+cp "$WORK/acked" "$WORK/before"
+for ((n = 0; n < 100; n++)); do : >"$MNT/own$n"; done # names need more room than bytes
+n=0
+while [ $n -lt 100 ] && put "own$n" 1000; do
+    echo "own$n 1000" >>"$WORK/acked"
+    n=$((n + 1))
+done
+t "files go in until there is no room" test $n -gt 10 -a $n -lt 100
+holo_drop_caches
+t "each that was synced is whole" same "$WORK/acked"
+rm -f "$MNT"/own* "$DISK/hog"
+mv "$WORK/before" "$WORK/acked"
+t "and their room returns" within 20 put again2 8000
+echo "again2 8000" >>"$WORK/acked"
 t_not "the store has not failed" grep -q failed <(health)
 holo_remount
 t "and all is there after a remount" same "$WORK/acked"
