@@ -89,6 +89,8 @@ part_storm() {
 
 part_stress() {
     STRESS_SECONDS=${STRESS_SECONDS:-60} LIMIT_S=100000 bash tests/mount/stress.sh ${FSX:+"$FSX"}
+}
+
 part_faults() {
     FAULT_STRIDE=${FAULT_STRIDE:-1} program test_core_fault
 }
