@@ -10,6 +10,8 @@ SBINDIR = $(DESTDIR)$(PREFIX)/sbin
 BINDIR  = $(DESTDIR)$(PREFIX)/bin
 LIBDIR  = $(DESTDIR)$(PREFIX)/lib/holofs
 MANDIR  = $(DESTDIR)$(PREFIX)/share/man/man8
+UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
+DOCDIR  = $(DESTDIR)$(PREFIX)/share/doc/holofs
 SODIR   = $(DESTDIR)$(PREFIX)/lib
 INCDIR  = $(DESTDIR)$(PREFIX)/include
 MAN3DIR = $(DESTDIR)$(PREFIX)/share/man/man3
@@ -17,7 +19,7 @@ MAN3DIR = $(DESTDIR)$(PREFIX)/share/man/man3
 HELPDIR = $(DESTDIR)/sbin
 
 .NOTPARALLEL:
-.PHONY: build mount unmount check soak bench bench-ecc deps install install-library uninstall uninstall-library clean
+.PHONY: build mount unmount check soak bench bench-ecc deps install install-library install-units uninstall uninstall-library clean
 
 build: ## build the programs into build/bin
 	sh tools/build.sh $(BUILD)
@@ -49,13 +51,20 @@ bench-ecc: deps build ## parity beside ISA-L (Debian's, if it can be installed) 
 	sh tools/deps.sh bench || echo 'bench-ecc: without ISA-L'
 	$(BUILD)/bench/ecc_speed $(BENCH_ARGS)
 
-install: build install-library ## programs, helpers, library, manual pages
+install: build install-library install-units ## programs, helpers, library, manual pages
 	install -d "$(SBINDIR)" "$(BINDIR)" "$(MANDIR)" "$(HELPDIR)"
 	install -m 755 $(BUILD)/bin/mkfs.holofs $(BUILD)/bin/holofsck "$(SBINDIR)"
 	install -m 755 $(BUILD)/bin/holofs $(BUILD)/bin/holo "$(BINDIR)"
 	for so in $(BUILD)/bin/*.so; do [ ! -e "$$so" ] || install -D -m 644 -t "$(LIBDIR)" "$$so" || exit 1; done
 	install -m 755 tools/mount.fuse.holofs tools/umount.fuse.holofs "$(HELPDIR)"
 	install -m 644 docs/man/*.8 "$(MANDIR)"
+
+# The timer of holo scrub, and a line for cron.
+install-units:
+	install -d "$(UNITDIR)" "$(DOCDIR)"
+	install -m 644 tools/systemd/holo-scrub@.timer "$(UNITDIR)"
+	sed 's,@BINDIR@,$(PREFIX)/bin,' tools/systemd/holo-scrub@.service >"$(UNITDIR)/holo-scrub@.service"
+	install -m 644 tools/holofs.cron "$(DOCDIR)"
 
 # libwaveecc alone, from what was built.
 install-library:
@@ -76,6 +85,7 @@ uninstall: uninstall-library
 	rm -f "$(SBINDIR)/mkfs.holofs" "$(SBINDIR)/holofsck" "$(BINDIR)/holofs" "$(BINDIR)/holo"
 	rm -f "$(HELPDIR)/mount.fuse.holofs" "$(HELPDIR)/umount.fuse.holofs"
 	for page in docs/man/*.8; do rm -f "$(MANDIR)/$${page##*/}"; done
+	rm -f "$(UNITDIR)/holo-scrub@.timer" "$(UNITDIR)/holo-scrub@.service" "$(DOCDIR)/holofs.cron"
 	rm -rf "$(LIBDIR)"
 
 clean: ## remove what was built; never a store

@@ -30,6 +30,8 @@ struct container {
     struct head *head;         /* while it is in memory; CTAB */
     struct copen *open;        /* CTAB */
     struct container *lru_next, *lru_prev;
+    _Atomic uint32_t verified_s, watched_s; /* s since 1970, 0: never. When all of it was last read and right; until when it is checked first */
+    _Atomic bool due;          /* in the scrub that goes on */
     uint64_t *hopeless;        /* D digests of stripes that were decoded in vain, 0 for none; NULL before the first; REPAIR */
     uint32_t readers;          /* of its file; CTAB */
     _Atomic bool deleting;     /* somebody logs it as dead */

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "core/container.h"
 #include "core/salvage.h"
-#include "core/scrub.h"
+#include "core/scrubber.h"
 
 int container_read_file_block(struct holofs *fs, struct copen *o, uint32_t fb, uint8_t *block)
 {

@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "core/container.h"
-#include "core/scrub.h"
+#include "core/scrubber.h"
 
 struct container *ctab_find(struct holofs *fs, uint32_t id)
 {

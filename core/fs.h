@@ -130,16 +130,34 @@ struct op_stats {
     struct hist ns;
 };
 
-/* The scrubber: containers that showed damage first, then whole passes on demand (scrub.c). */
+/* Which containers a scrub verifies, and how. */
+struct scrub_choice {
+    unsigned percent;     /* of all containers, those verified longest ago first; 100: all */
+    uint32_t older_s;     /* only those not verified for so long */
+    bool watched_only;    /* only those in which damage was met during the last 30 days */
+    bool trust_parity;    /* checksums alone */
+};
+
+/* The scrubber: containers that showed damage first, then passes on demand (scrubber.c). What of it outlives a mount: scrub_book.c. */
+enum scrub_run { SCRUB_IDLE, SCRUB_RUNNING, SCRUB_PAUSED };
 struct scrub_state {
     struct mutex lock; /* a leaf */
     pthread_cond_t wake;
     uint32_t *queue;
     size_t n_queue, cap_queue;
-    bool pass_wanted;
-    _Atomic bool running;
-    _Atomic uint64_t passes, containers_done, containers_total, blocks, bad, repaired, lost, parity_disagrees;
-    _Atomic int64_t finished_ns; /* real time of the last whole pass */
+    _Atomic enum scrub_run run;
+    struct scrub_choice choice;  /* as asked; under lock */
+    _Atomic uint64_t rate;       /* bytes a second, 0: no limit */
+    _Atomic uint64_t passes, containers_done, containers_total, bytes_done, bytes_total, blocks, bad, repaired, lost, parity_disagrees;
+    _Atomic uint64_t active_ns;  /* that this pass has taken, pauses and other mounts left out */
+    _Atomic int64_t started_s, finished_s; /* s since 1970: of the last pass; of the last that came to its end */
+    _Atomic bool changed;        /* the book is behind */
+    _Atomic bool fresh;          /* a pass whose containers are not chosen yet */
+    /* the scrubber's own */
+    struct scrub_choice now;
+    struct container *current;
+    uint64_t piece_ns, traffic, saved_ns;
+    bool in_pass, save_failed;
 };
 
 /* What the log has lost (salvage.h). */

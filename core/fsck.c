@@ -268,7 +268,7 @@ static int look_again_at_containers(struct fsck *f, const struct ids *ids)
         struct container *c = ctab_find(f->fs, ids->v[i]);
         if (!c || c->state != CONTAINER_SEALED)
             continue;
-        e = container_scrub(f->fs, ids->v[i], false, &r);
+        e = container_scrub(f->fs, ids->v[i], &(struct scrub_how){ 0 }, &r);
         e = e == -ENOMEM ? e : 0;
         if (!e && r.bad > r.lost)
             fsck_tell(f, PR_BLOCK_BAD, FSCK_REPAIRABLE, NULL);

@@ -54,8 +54,8 @@ static void on_blocks(void *arg, enum scrub_what what, uint32_t block, uint32_t 
 static int scrub(struct fsck *f, uint32_t id, bool heal, struct verify_result *r)
 {
     struct watching w = { .f = f, .id = id };
-    struct scrub_watch watch = { .arg = &w, .blocks = on_blocks };
-    int e = container_scrub_watched(f->fs, id, heal, &watch, r);
+    struct scrub_how how = { .heal = heal, .arg = &w, .blocks = on_blocks };
+    int e = container_scrub(f->fs, id, &how, r);
     return e ? e : w.error;
 }
 

@@ -184,7 +184,7 @@ int holofs_events_text(struct holofs *fs, struct buf *out);
 int holofs_config_json(struct holofs *fs, struct buf *out);
 int holofs_scrub_text(struct holofs *fs, struct buf *out);
 
-/* One command written to .holo/control: "sync", "seal", "scrub", "dump", "clean", "clean-rate BYTES". -EINVAL if unknown (nothing happens). */
+/* One command written to .holo/control: "sync", "seal", "scrub …" (core/scrubber.h), "dump", "clean", "clean-rate BYTES". -EINVAL if unknown (nothing happens). */
 int holofs_control(struct holofs *fs, const char *command, size_t len);
 
 /* FUSE operations are counted and timed under their names; op is an index the caller registered. */

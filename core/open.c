@@ -31,7 +31,7 @@
 #include "core/recover.h"
 #include "core/remake.h"
 #include "core/salvage.h"
-#include "core/scrub.h"
+#include "core/scrubber.h"
 
 void holofs_options_init(struct holofs_options *o)
 {
@@ -444,6 +444,7 @@ static int start(struct holofs *fs, char *why, size_t cap)
 {
     continue_log(fs);
     int e = meta_reader_open(fs->index, &fs->reader);
+    scrub_book_load(fs);
     if (!e)
         e = fs->read_only ? start_threads(fs) : begin_epoch(fs);
     if (e)
@@ -532,6 +533,7 @@ int holofs_close(struct holofs *fs)
         pthread_join(fs->housekeeper, NULL);
         pthread_join(fs->cleaner, NULL);
         e = finish(fs);
+        scrub_book_save(fs);
     }
     if (e)
         log_err("%s: not closed cleanly: %s", fs->path, holo_strerror(e));
@@ -558,8 +560,8 @@ int holofs_control(struct holofs *fs, const char *command, size_t len)
         }
         return e ? e : commit_all(fs, 0);
     }
-    if (len == 5 && memcmp(command, "scrub", 5) == 0)
-        return scrub_start(fs);
+    if (len > 6 && memcmp(command, "scrub ", 6) == 0)
+        return scrub_command(fs, command + 6, len - 6);
     if (len == 4 && memcmp(command, "dump", 4) == 0)
         return dump_run(fs);
     if (len == 5 && memcmp(command, "clean", 5) == 0)

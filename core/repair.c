@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "core/container.h"
 #include "core/log.h"
-#include "core/scrub.h"
+#include "core/scrubber.h"
 #include "core/stripe.h"
 
 void path_for_message(struct holofs *fs, uint64_t ino, char *out, size_t cap)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * scrub.c: verify whole containers, on demand or because damage was met in them, and heal what is bad.
+ * scrub.c: verify a whole container, and heal what is bad.
  *
  * One look at everything in the order of the file, which is kept in memory. One call for the waves of all stripes then brings
  * back what is erased and shows whether parity agrees (whole.c). Stripes in which more is wrong are decoded, neighbours
@@ -8,11 +8,9 @@
  */
 #include "core/scrub.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "core/big.h"
 #include "core/container.h"
@@ -36,7 +34,7 @@ struct job {
     struct copen *o;
     bool heal;
     struct verify_result *out;
-    const struct scrub_watch *watch; /* or NULL */
+    const struct scrub_how *how;
     uint8_t *buf;           /* RUN_BLOCKS blocks */
     uint64_t *sum;          /* of each stored position whose fate is RIGHT or REPAIRED */
     uint8_t *fate;          /* of each stored position */
@@ -59,8 +57,8 @@ static void heal_together(struct job *j, struct heal *h, unsigned n)
 
 static void watched(struct job *j, enum scrub_what what, uint32_t file_block, uint32_t n, enum scrub_fate fate)
 {
-    if (j->watch && n)
-        j->watch->blocks(j->watch->arg, what, file_block, n, fate);
+    if (j->how->blocks && n)
+        j->how->blocks(j->how->arg, what, file_block, n, fate);
 }
 
 /* Tell who watches of n blocks that heal_together has had. */
@@ -109,8 +107,20 @@ static int look_at_positions(struct job *j)
             j->fate[x + i] = verdict == BLOCK_RIGHT ? FATE_RIGHT : FATE_UNKNOWN;
             j->dirty[(x + i) % j->o->h.D] |= verdict != BLOCK_RIGHT;
         }
+        int e = j->how->step ? j->how->step(j->how->arg, (uint64_t)run * BLOCK_SIZE) : 0;
+        if (e)
+            return e;
     }
     return 0;
+}
+
+static bool any_dirty(const struct job *j)
+{
+    for (uint32_t t = 0; t < j->o->h.D; t++) {
+        if (j->dirty[t])
+            return true;
+    }
+    return false;
 }
 
 /* ---- erasures alone: from the waves of the whole container ---- */
@@ -441,14 +451,9 @@ static void job_fini(struct job *j)
     copen_free(j->o);
 }
 
-int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_result *out)
+int container_scrub(struct holofs *fs, uint32_t id, const struct scrub_how *how, struct verify_result *out)
 {
-    return container_scrub_watched(fs, id, heal, NULL, out);
-}
-
-int container_scrub_watched(struct holofs *fs, uint32_t id, bool heal, const struct scrub_watch *watch, struct verify_result *out)
-{
-    struct job j = { .fs = fs, .heal = heal && !fs->read_only, .out = out, .watch = watch };
+    struct job j = { .fs = fs, .heal = how->heal && !fs->read_only, .out = out, .how = how };
     unsigned bad;
     *out = (struct verify_result){ 0 };
     int e = copen_file(fs, id, true, &j.o, &bad);
@@ -457,7 +462,7 @@ int container_scrub_watched(struct holofs *fs, uint32_t id, bool heal, const str
     e = job_init(&j);
     if (!e)
         e = look_at_positions(&j);
-    if (!e)
+    if (!e && (!how->trust_parity || any_dirty(&j)))
         e = solve_erasures(&j);
     if (!e && j.heal)
         heal_erasures(&j);
@@ -471,132 +476,4 @@ int container_scrub_watched(struct holofs *fs, uint32_t id, bool heal, const str
     job_fini(&j);
     COUNT(fs, scrubbed_blocks, out->blocks);
     return e;
-}
-
-void scrub_queue(struct holofs *fs, uint32_t id)
-{
-    struct scrub_state *s = &fs->scrub;
-    mutex_lock(&s->lock);
-    bool there = false;
-    for (size_t i = 0; i < s->n_queue; i++)
-        there |= s->queue[i] == id;
-    if (!there && s->n_queue == s->cap_queue) {
-        size_t cap = s->cap_queue ? 2 * s->cap_queue : 16;
-        uint32_t *q = realloc(s->queue, cap * sizeof(*q));
-        if (q) {
-            s->queue = q;
-            s->cap_queue = cap;
-        }
-    }
-    if (!there && s->n_queue < s->cap_queue)
-        s->queue[s->n_queue++] = id;
-    pthread_cond_signal(&s->wake);
-    mutex_unlock(&s->lock);
-}
-
-int scrub_start(struct holofs *fs)
-{
-    struct scrub_state *s = &fs->scrub;
-    mutex_lock(&s->lock);
-    int e = s->running || s->pass_wanted ? -EALREADY : 0;
-    if (!e) {
-        s->pass_wanted = true;
-        s->running = true;
-    }
-    pthread_cond_signal(&s->wake);
-    mutex_unlock(&s->lock);
-    return e;
-}
-
-static int scrub_one(void *arg, uint32_t id)
-{
-    struct holofs *fs = arg;
-    struct scrub_state *s = &fs->scrub;
-    struct verify_result r;
-    if (fs->stopping)
-        return 1;
-    struct container *c = ctab_hold(fs, id);
-    if (!c || c->state != CONTAINER_SEALED) {
-        if (c)
-            ctab_release(fs, c);
-        return 0;
-    }
-    int e = container_scrub(fs, id, true, &r);
-    ctab_release(fs, c);
-    s->containers_done++;
-    s->blocks += r.blocks;
-    s->bad += r.bad;
-    s->repaired += r.repaired;
-    s->lost += r.lost;
-    s->parity_disagrees += r.parity_disagrees;
-    if (e && ctab_find(fs, id)) {
-        s->lost++;
-        COUNT(fs, containers_unreadable, 1);
-        event_add(fs, "container_unreadable", "s:i, s:s", "container", (int)id, "error", holo_strerror(e));
-    } else {
-        copen_drop(fs, id); /* tables were perhaps healed: read them again */
-    }
-    return 0;
-}
-
-static void whole_pass(struct holofs *fs)
-{
-    struct scrub_state *s = &fs->scrub;
-    s->containers_done = s->blocks = s->bad = s->repaired = s->lost = s->parity_disagrees = 0;
-    s->containers_total = fs->n_containers;
-    int stopped = ctab_each(fs, scrub_one, fs);
-    if (!stopped) {
-        s->finished_ns = clock_real_ns();
-        s->passes++;
-        COUNT(fs, scrubs, 1);
-        event_add(fs, "scrub_finished", "s:I, s:I, s:I, s:I, s:I", "blocks", (json_int_t)s->blocks, "bad", (json_int_t)s->bad, "repaired",
-                  (json_int_t)s->repaired, "lost", (json_int_t)s->lost, "parity_disagrees", (json_int_t)s->parity_disagrees);
-    }
-    if (fs->read_only) /* no housekeeper */
-        big_trim(fs, 0);
-    s->running = false;
-}
-
-/* One pass over a container repairs what it finds: what it queued by that is done. */
-static void unqueue(struct scrub_state *s, uint32_t id)
-{
-    mutex_lock(&s->lock);
-    for (size_t i = 0; i < s->n_queue; i++) {
-        if (s->queue[i] == id)
-            s->queue[i--] = s->queue[--s->n_queue];
-    }
-    mutex_unlock(&s->lock);
-}
-
-void *scrubber_main(void *arg)
-{
-    struct holofs *fs = arg;
-    struct scrub_state *s = &fs->scrub;
-    while (!fs->stopping) {
-        mutex_lock(&s->lock);
-        if (!s->n_queue && !s->pass_wanted && !fs->stopping)
-            mutex_timedwait(&s->lock, &s->wake, 1000000000u);
-        bool pass = s->pass_wanted && !s->n_queue;
-        uint32_t id = s->n_queue ? s->queue[0] : UINT32_MAX;
-        s->pass_wanted &= !pass;
-        mutex_unlock(&s->lock);
-        if (id != UINT32_MAX) {
-            scrub_one(fs, id);
-            unqueue(s, id);
-        } else if (pass) {
-            whole_pass(fs);
-        }
-    }
-    return NULL;
-}
-
-int holofs_scrub_text(struct holofs *fs, struct buf *out)
-{
-    struct scrub_state *s = &fs->scrub;
-    return buf_printf(out, "state: %s\npasses: %llu\ncontainers: %llu of %llu\nblocks: %llu\nbad: %llu\nrepaired: %llu\nlost: %llu\n"
-                      "parity_disagrees: %llu\n",
-                      s->running ? "running" : "idle", (unsigned long long)s->passes, (unsigned long long)s->containers_done,
-                      (unsigned long long)s->containers_total, (unsigned long long)s->blocks, (unsigned long long)s->bad,
-                      (unsigned long long)s->repaired, (unsigned long long)s->lost,
-                      (unsigned long long)s->parity_disagrees);
 }

@@ -13,26 +13,19 @@ struct verify_result {
 /* Blocks of the container file that are not as they should be, and what became of them. BAD: right bytes are known, but not written. */
 enum scrub_what { SCRUB_DATA, SCRUB_PARITY, SCRUB_TABLE, SCRUB_HEADER };
 enum scrub_fate { SCRUB_REPAIRED, SCRUB_BAD, SCRUB_LOST };
-struct scrub_watch {
+
+struct scrub_how {
+    bool heal;         /* put right what can be; not in a store that is open for reading only */
+    bool trust_parity; /* where all checksums are right, do not ask whether parity agrees */
     void *arg;
-    void (*blocks)(void *arg, enum scrub_what what, uint32_t file_block, uint32_t n, enum scrub_fate fate);
+    int (*step)(void *arg, uint64_t bytes); /* after each piece that was read; not 0 ends the check with that. May be NULL */
+    void (*blocks)(void *arg, enum scrub_what what, uint32_t file_block, uint32_t n, enum scrub_fate fate); /* each bad block. May be NULL */
 };
 
 /*
- * Verify one sealed container past the page cache; with `heal` put right what can be. Takes the memory of
- * one container, for reading only one at a time. Returns 0 also when something is bad or lost (see *out); -HOLO_ELOST if no header is readable, other codes if it cannot be read.
+ * Verify one sealed container past the page cache. Takes the memory of one container, for reading only one at a time. Returns 0 also
+ * when something is bad or lost (see *out); -HOLO_ELOST if no header is readable, other codes if it cannot be read.
  */
-int container_scrub(struct holofs *fs, uint32_t id, bool heal, struct verify_result *out);
-
-/* The same, and each bad block is told to watch. */
-int container_scrub_watched(struct holofs *fs, uint32_t id, bool heal, const struct scrub_watch *watch, struct verify_result *out);
-
-/* Check this container soon: damage was met in it. Any locks but the leaves may be held. */
-void scrub_queue(struct holofs *fs, uint32_t id);
-
-/* Verify every container once. -EALREADY if that is going on. */
-int scrub_start(struct holofs *fs);
-
-void *scrubber_main(void *fs);
+int container_scrub(struct holofs *fs, uint32_t id, const struct scrub_how *how, struct verify_result *out);
 
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -87,7 +88,9 @@ int virtual_write(struct mnt *m, uint64_t ino, const char *text, size_t len)
     uint64_t i = ino - VIRTUAL_DIR - 1;
     if (strcmp(files[i].name, "control") == 0)
         return holofs_control(m->fs, text, len);
-    if (strcmp(files[i].name, "scrub") == 0 && len >= 5 && strncmp(text, "start", 5) == 0)
-        return holofs_control(m->fs, "scrub", 5);
+    char command[256];
+    int n = snprintf(command, sizeof(command), "scrub %.*s", (int)(len < 240 ? len : 240), text);
+    if (strcmp(files[i].name, "scrub") == 0 && len < 240)
+        return holofs_control(m->fs, command, (size_t)n);
     return -EINVAL;
 }

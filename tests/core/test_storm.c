@@ -520,7 +520,7 @@ static void *lister(void *arg)
 
 static void *keeper(void *arg)
 {
-    static const char *const commands[] = { "sync", "seal", "scrub", "clean", "dump", "sync", "seal", "clean", "sync", "seal" };
+    static const char *const commands[] = { "sync", "seal", "scrub start", "clean", "dump", "sync", "seal", "clean", "sync", "seal" };
     struct worker *w = arg;
     struct storm *s = w->s;
     while (s->working && !s->failed) {

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* scrubber.h: the thread that verifies containers: those that showed damage, and passes over all of them that can be paused. */
+#ifndef HOLO_CORE_SCRUBBER_H
+#define HOLO_CORE_SCRUBBER_H
+
+#include <jansson.h>
+
+#include "core/fs.h"
+
+/* Check this container soon, and first in every pass of the next 30 days: damage was met in it. Any locks but the leaves may be held. */
+void scrub_queue(struct holofs *fs, uint32_t id);
+
+/*
+ * "start [percent=N] [older=DAYS] [watched] [trust-parity] [rate=BYTES]", "pause", "resume", "cancel", "rate=BYTES". -EINVAL if it is
+ * none of these, -EALREADY if that is so already, -ESRCH if there is no scrub for it; then nothing happens.
+ */
+int scrub_command(struct holofs *fs, const char *text, size_t len);
+
+/* What .holo/stats has of it. NULL without memory. */
+json_t *scrub_json(struct holofs *fs);
+
+/* What was asked for last. */
+struct scrub_choice scrub_choice_of(struct scrub_state *s);
+
+void *scrubber_main(void *fs);
+
+/* ---- what outlives a mount (scrub_book.c): docs/FORMAT.md, «Scrub book» ---- */
+
+/* Take what the book says of containers that are there. A book that is gone or damaged is told, and says nothing. */
+void scrub_book_load(struct holofs *fs);
+
+/* Write it anew if it changed. What fails is told once and tried again at the next call. The scrubber's, or when that has ended. */
+void scrub_book_save(struct holofs *fs);
+
+#endif
