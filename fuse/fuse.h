@@ -22,6 +22,7 @@ struct mnt {
     struct holofs *fs;
     struct fuse_session *session;
     bool killpriv_v2, setxattr_ext; /* the kernel offers them */
+    bool read_only;
     unsigned threads;
     _Atomic unsigned busy; /* requests that workers have or will get */
     int answering; /* pipe to the starting process, told when the mount answers; -1 */

@@ -133,7 +133,7 @@ static int mount_and_serve(struct mnt *m, bool clear_stale, char *why, size_t ca
 
 static int run(struct mount_options *o, const char *store, const char *target, int answering, char *why, size_t cap)
 {
-    struct mnt m = { .threads = o->threads, .answering = answering, .target = target };
+    struct mnt m = { .threads = o->threads, .answering = answering, .target = target, .read_only = o->store.read_only };
     struct rlimit files;
     stop_ignore_accidents();
     prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* threads inherit it; refused without privileges: not needed then */

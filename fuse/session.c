@@ -169,8 +169,8 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct mnt *m = userdata;
     /*
-     * Not ASYNC_DIO: Linux 6.18 drops cached pages after a direct write only if that is synchronous; a buffered
-     * read beside an asynchronous one would leave old bytes in the page cache for good.
+     * ASYNC_DIO only where nobody writes: Linux 6.18 drops cached pages after a direct write only if that is synchronous; a
+     * buffered read beside an asynchronous one would leave old bytes in the page cache for good (docs/adr/0010).
      */
     static const unsigned wanted[] = { FUSE_CAP_ASYNC_READ, FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_DONT_MASK,
                                        FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_WRITEBACK_CACHE,
@@ -178,6 +178,8 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
     conn->want = 0;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         conn->want |= conn->capable & wanted[i];
+    if (m->read_only)
+        conn->want |= conn->capable & FUSE_CAP_ASYNC_DIO;
     if (conn->want & FUSE_CAP_WRITEBACK_CACHE)
         holofs_times_from_above(m->fs);
     holofs_forgets_come(m->fs);

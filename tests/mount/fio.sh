@@ -39,5 +39,17 @@ job mmap-mixed --ioengine=mmap --rw=randrw --bs=32k
 job direct --direct=1 --rw=randwrite --bs=4k --size=16m
 job direct-aio --direct=1 --ioengine=libaio --iodepth=16 --rw=randrw --bs=64k
 job compressible --rw=write --bs=128k --buffer_compress_percentage=70 --buffer_compress_chunk=4k
+# Read-only, the kernel sends asynchronous direct reads side by side.
+job_remounted_ro() {
+    set -- --name=direct-ro --directory="$MNT" --size="${mib}m" --verify=xxhash --verify_fatal=1 --verify_dump=0 --verify_state_save=0 \
+        --fallocate=none --direct=1 --ioengine=libaio --iodepth=32 --bs=4k
+    t "direct-ro writes" fio "$@" --rw=randwrite --do_verify=0 --end_fsync=1
+    holo_remount ro,allow_other
+    t "direct-ro verifies on a read-only mount" fio "$@" --rw=randread --readonly
+    holo_remount
+    rm -f "$MNT"/direct-ro.*
+}
+
 job_remounted cold-seq --rw=write --bs=1m
 job_remounted cold-rand --rw=randwrite --bs=4k --randrepeat=1
+job_remounted_ro

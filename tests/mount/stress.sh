@@ -13,6 +13,7 @@ parts=${STRESS_PARTS:-ng dbench fsx}
 stressors=${STRESSORS:-access aio aiol chdir chmod chown copy-file dentry dir dirdeep dirmany dup fallocate fcntl filename flock fpunch fsize
     fstat getdent handle hdd io iomix lease link locka lockf lockofd mknod mmap mmapfork msync open readahead rename seek sendfile splice
     symlink sync-file tee touch utime vm-splice xattr}
+ng_ops=0
 echo "seed $seed"
 
 # One stressor; what stress-ng itself cannot do here (exit 3 or 4) is no failure.
@@ -27,10 +28,13 @@ stressor() {
     seek) more=(--seek-size 32m) ;;
     fallocate | readahead | sync-file) more=("--$s-bytes" 32m) ;;
     esac
-    timeout -k 30 $((each + 120)) stress-ng "--$s" 2 "${more[@]}" -t "$each" --verify --temp-path "$MNT/ng" >"$WORK/ng.out" 2>&1
+    timeout -k 30 $((each + 120)) stress-ng "--$s" 2 "${more[@]}" -t "$each" --verify --metrics-brief --temp-path "$MNT/ng" >"$WORK/ng.out" 2>&1
     rc=$?
     case $rc in
-    0) t_ok "stress-ng $s" ;;
+    0)
+        t_ok "stress-ng $s"
+        ng_ops=$((ng_ops + $(awk '/\] '"$s"' / { print $5; exit }' "$WORK/ng.out")))
+        ;;
     3 | 4) echo "not run: $s: $(grep -m 1 -iE 'skip|not |failed' "$WORK/ng.out")" ;;
     *) t_fail "stress-ng $s" "exit $rc" "$(grep -iE 'fail|error|unexpected|differ' "$WORK/ng.out" | head -n 12)" ;;
     esac
@@ -42,12 +46,22 @@ run_ng() {
     for s in $stressors; do
         stressor "$s"
     done
+    echo "stress-ng: $ng_ops operations as it counts them"
+}
+
+one_dbench() { # one_dbench NAME arguments…
+    local name=$1
+    shift
+    # shellcheck disable=SC2016 # sh expands it
+    t "$name" sh -c 'timeout -k 30 "$0" dbench "$@" >"$OUT" 2>&1' $((each * 3 + 120)) -D "$MNT/dbench" "$@"
+    echo "$name: $(awk '$1 ~ /^[A-Z][A-Za-z_]+$/ && NF == 4 && $2 > 0 { n += $2 } END { print n }' "$OUT") operations; $(grep Throughput "$OUT")"
 }
 
 run_dbench() {
+    export OUT=$WORK/dbench.out
     mkdir -p "$MNT/dbench"
-    t "dbench, 8 clients" timeout -k 30 $((each * 3 + 120)) dbench -D "$MNT/dbench" -t $((each * 3)) 8
-    t "dbench, 4 clients, synchronous" timeout -k 30 $((each * 3 + 120)) dbench -D "$MNT/dbench" -t "$each" -s 4
+    one_dbench "dbench, 8 clients" -t $((each * 3)) 8
+    one_dbench "dbench, 4 clients, synchronous" -t "$each" -s 4
 }
 
 # Several at once, each on a file of its own: buffered, mmap, and O_DIRECT.
@@ -67,6 +81,7 @@ run_fsx() {
         wait "${pid[k]}"
         rc=$?
         t_eq "fsx ${mix[k]}" 0 $rc
+        grep -h 'All [0-9]* operations' "$WORK/fsx.$k" || true
         [ $rc -eq 0 ] || tail -n 20 "$WORK/fsx.$k"
     done
 }
