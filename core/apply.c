@@ -318,6 +318,7 @@ static int apply_container(struct applier *a, const struct container_info *c)
     row.state = c->state;
     row.r = c->r;
     row.used = c->used;
+    row.flags = c->flags;
     row.sealed_txg = c->cls == CLASS_DATA ? a->txg : c->last_txg;
     return meta_container_put(idx, &row);
 }

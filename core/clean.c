@@ -293,13 +293,14 @@ static int clean_pass(struct clean_batch *b, double max, size_t *done)
 /* Metadata takes more than a twentieth of the space, most of it the log behind the last dump: dumps replace it. Two are kept. */
 static void squeeze_metadata(struct holofs *fs)
 {
-    for (int i = 0; i < 2 && !fs->stopping; i++) {
+    struct backing_space s;
+    for (int i = 0; i < 2 && !fs->stopping && fs->backing->ops->space(fs->backing, &s) == 0; i++) {
         uint64_t log, all, dump;
         mutex_lock(&fs->head_lock);
         uint64_t files = fs->container_file_bytes;
         mutex_unlock(&fs->head_lock);
         space_of_metadata(fs, &log, &all, &dump);
-        if (all < files / 20 || all < 3 * dump || dump_run(fs))
+        if (all < files / 20 || all < 3 * dump || !space_for_dump(fs, &s) || dump_run(fs))
             return;
     }
 }
@@ -431,12 +432,25 @@ static bool wait_for_work(struct holofs *fs)
     return run;
 }
 
-static void end_run(struct holofs *fs)
+static void end_run(struct holofs *fs, int error)
 {
     struct clean_state *c = &fs->clean;
     mutex_lock(&c->lock);
     c->run_wanted = false;
+    c->run_error = error;
     c->runs++;
+    mutex_unlock(&c->lock);
+}
+
+/* Nothing is written any more: nobody waits for this thread, nor does it for anything but the end. */
+static void give_up(struct holofs *fs, bool run)
+{
+    struct clean_state *c = &fs->clean;
+    if (run)
+        end_run(fs, log_writable(fs));
+    mutex_lock(&c->lock);
+    c->rounds_done = c->rounds_wanted;
+    pthread_cond_broadcast(&c->round);
     mutex_unlock(&c->lock);
 }
 
@@ -450,6 +464,8 @@ void *cleaner_main(void *arg)
     while (!fs->stopping) {
         bool run = wait_for_work(fs);
         int e = 0;
+        if (log_writable(fs))
+            give_up(fs, run);
         if (fs->stopping || log_writable(fs))
             continue;
         if (b.n_victims && !must_hurry(c) && clock_mono_ns() - rounds_ns > LEAVE_NS && leave_rounds(&b))
@@ -464,7 +480,7 @@ void *cleaner_main(void *arg)
             rounds_ns = clock_mono_ns();
         } else if (run) {
             e = whole_run(&b);
-            end_run(fs);
+            end_run(fs, e);
         } else if (!idle_done && clock_mono_ns() - seen_ns > IDLE_NS) {
             size_t done = 0;
             c->state = "cleaning";

@@ -49,6 +49,9 @@ int clean_flush(struct clean_batch *b);
 /* The same at the end: victims that still have living bytes are searched for in the whole index. */
 int clean_finish(struct clean_batch *b);
 
+/* The cleaner leaves the container alone, over mounts, until a scrub finds all of it right. Nothing is done if it is being deleted. */
+void clean_set_quarantine(struct holofs *fs, struct container *c, bool on);
+
 /* Commit what there is, and wait until the index has it: then the counts of living bytes are true. */
 int clean_settle(struct holofs *fs);
 
@@ -89,6 +92,10 @@ int space_check(struct holofs *fs, unsigned r);
 uint64_t space_of_growth(const struct holofs *fs, const struct backing_space *s);
 /* Is hardly more free than that? */
 bool space_is_short(const struct holofs *fs, const struct backing_space *s);
+/* May a dump be taken? It frees nothing before its end, and the log and the index go on meanwhile. */
+bool space_for_dump(struct holofs *fs, const struct backing_space *s);
+/* Look again how much a dump would take. */
+void space_note_index(struct holofs *fs);
 /* The size of a container's file. */
 uint64_t space_of_container(const struct holofs *fs, uint32_t r, uint32_t used);
 /* Files of metadata containers: those of the log behind the newest dump, and all. */

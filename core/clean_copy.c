@@ -385,14 +385,34 @@ static size_t same_piece(const struct list *l, size_t at)
     return n;
 }
 
+/*
+ * The log remembers it over mounts. Not if somebody logs the container as dead: a record behind that one would bring it back, so the
+ * right to do either is taken first.
+ */
+void clean_set_quarantine(struct holofs *fs, struct container *c, bool on)
+{
+    uint8_t space[128];
+    struct rec r;
+    struct container_info info = { .id = c->id, .cls = c->cls, .state = CONTAINER_SEALED, .r = c->r, .used = c->used,
+                                   .flags = on ? CONTAINER_QUARANTINED : 0 };
+    if (atomic_exchange(&c->deleting, true))
+        return;
+    if (c->state == CONTAINER_SEALED) {
+        c->quarantined = on;
+        rec_begin(&r, space, sizeof(space), REC_CONTAINER, clock_real_ns());
+        rec_container(&r, &info);
+        log_append(fs, space, rec_end(&r), NULL, 0, NULL, NULL); /* if that fails the next mount finds out again */
+    }
+    c->deleting = false;
+}
+
 /* It vanished meanwhile, or it is told and not chosen again. `l`: what could not be read, or NULL for all of it. */
 static void quarantine(struct clean_batch *b, struct container *c, const struct living *l, int e)
 {
     char path[1024];
-    if (c->state != CONTAINER_SEALED)
+    clean_set_quarantine(b->fs, c, true);
+    if (!c->quarantined)
         return;
-    c->quarantined = true;
-    b->fs->clean.quarantined++;
     if (!l) {
         event_add(b->fs, "container_quarantined", "s:i, s:s", "container", (int)c->id, "error", holo_strerror(e));
         return;
@@ -600,9 +620,6 @@ static int announce(struct clean_batch *b, struct container_info *info, uint64_t
     uint8_t space[128];
     struct rec r;
     *info = (struct container_info){ .id = b->out->id, .cls = CLASS_DATA, .state = CONTAINER_SEALED, .r = b->out->r, .used = b->out->used };
-    mutex_lock(&fs->head_lock);
-    fs->container_file_bytes += space_of_container(fs, info->r, info->used);
-    mutex_unlock(&fs->head_lock);
     int e = ctab_set(fs, info, UINT64_MAX, NULL);
     if (e)
         return e;
@@ -611,9 +628,14 @@ static int announce(struct clean_batch *b, struct container_info *info, uint64_t
     rec_begin(&r, space, sizeof(space), REC_CONTAINER, clock_real_ns());
     rec_container(&r, info);
     e = log_append(fs, space, rec_end(&r), NULL, 0, txg, NULL);
-    if (e)
+    if (e) {
         ctab_remove(fs, info->id);
-    return e;
+        return e;
+    }
+    mutex_lock(&fs->head_lock);
+    fs->container_file_bytes += space_of_container(fs, info->r, info->used);
+    mutex_unlock(&fs->head_lock);
+    return 0;
 }
 
 static void forget_victims(struct clean_batch *b)
@@ -642,7 +664,6 @@ static int publish(struct clean_batch *b)
     struct holofs *fs = b->fs;
     struct container_info info;
     uint64_t txg;
-    char name[CONTAINER_NAME_MAX];
     if (!b->out || !b->n_moves) {
         drop_out(b);
         return 0;
@@ -656,8 +677,7 @@ static int publish(struct clean_batch *b)
     }
     e = announce(b, &info, &txg);
     if (e) {
-        container_name(b->out->id, name);
-        fs->backing->ops->unlink(fs->backing, name);
+        container_unlink(fs, b->out->id);
     } else {
         COUNT(fs, containers_sealed, 1);
         fs->clean.made_bytes += space_of_container(fs, info.r, info.used);
@@ -691,8 +711,7 @@ static int look_closer(struct clean_batch *b, uint32_t id)
     if (!e)
         e = clean_settle(b->fs);
     if (!e && c->live != 0 && !c->quarantined) {
-        c->quarantined = true;
-        b->fs->clean.quarantined++;
+        clean_set_quarantine(b->fs, c, true);
         event_add(b->fs, "container_quarantined", "s:i, s:s", "container", (int)id, "error", "live bytes that no file has");
     }
     return e;

@@ -36,7 +36,7 @@ struct container {
     uint32_t readers;          /* of its file; CTAB */
     _Atomic bool deleting;     /* somebody logs it as dead */
     _Atomic bool cleaning;     /* the cleaner took it */
-    _Atomic bool quarantined;  /* the cleaner could not read all of it: not touched again in this mount */
+    _Atomic bool quarantined;  /* the cleaner could not read all of it: not touched until a scrub finds it right */
     _Atomic uint64_t data_txg; /* about when its data was written; survivors of cleaning are older than their container */
 };
 
@@ -60,6 +60,9 @@ int copen_get(struct holofs *fs, uint32_t id, struct copen **out);
 void copen_put(struct holofs *fs, struct copen *o);
 /* Forget an open file (it was deleted or replaced). */
 void copen_drop(struct holofs *fs, uint32_t id);
+
+/* Delete the file of a container that nothing refers to; the next mount does what fails. 0 also if there is none. */
+int container_unlink(struct holofs *fs, uint32_t id);
 
 /* Open a container file by itself: header from A or B; *bad_headers is a bit for each bad one. */
 int copen_file(struct holofs *fs, uint32_t id, bool direct, struct copen **out, unsigned *bad_headers);

@@ -147,6 +147,18 @@ int copen_file(struct holofs *fs, uint32_t id, bool direct, struct copen **out, 
     return 0;
 }
 
+int container_unlink(struct holofs *fs, uint32_t id)
+{
+    char name[CONTAINER_NAME_MAX];
+    container_name(id, name);
+    int e = fs->backing->ops->unlink(fs->backing, name);
+    if (e == -ENOENT)
+        return 0;
+    if (e)
+        fs->garbage = true;
+    return e;
+}
+
 static void lru_unlink(struct holofs *fs, struct container *c)
 {
     *(c->lru_prev ? &c->lru_prev->lru_next : &fs->lru_first) = c->lru_next;

@@ -201,8 +201,8 @@ static int dump_orphan(void *arg, uint64_t ino)
 static int dump_container(void *arg, const struct meta_container *c)
 {
     struct rec r;
-    struct container_info info = { .id = c->id, .cls = c->cls, .state = c->state, .r = c->r, .used = c->used, .first_txg = c->sealed_txg,
-                                   .last_txg = c->sealed_txg };
+    struct container_info info = { .id = c->id, .cls = c->cls, .state = c->state, .r = c->r, .used = c->used, .flags = c->flags,
+                                   .first_txg = c->sealed_txg, .last_txg = c->sealed_txg };
     begin(arg, &r);
     rec_container(&r, &info);
     return end(arg, &r);
@@ -285,11 +285,8 @@ static int run(struct holofs *fs, struct dumper *d)
 
 static void abandon(struct dumper *d)
 {
-    char name[CONTAINER_NAME_MAX];
-    for (size_t i = 0; i < d->n_done; i++) {
-        container_name(d->done[i].id, name);
-        d->fs->backing->ops->unlink(d->fs->backing, name);
-    }
+    for (size_t i = 0; i < d->n_done; i++)
+        container_unlink(d->fs, d->done[i].id);
 }
 
 /* ---- what a new dump makes superfluous ---- */
@@ -391,18 +388,14 @@ static bool dump_due(struct holofs *fs)
 {
     struct backing_space s;
     uint64_t log, all, dump, total = fs->sb.size_limit_bytes, limit = 64u << 20;
-    if (fs->dump_wanted)
-        return true;
-    if (clock_mono_ns() < fs->dump_retry_ns)
-        return false;
-    if (fs->backing->ops->space(fs->backing, &s))
+    if (clock_mono_ns() < fs->dump_retry_ns || fs->backing->ops->space(fs->backing, &s))
         return false;
     total = total ? total : s.total_bytes;
     limit = total / 128 < limit ? total / 128 : limit;
     space_of_metadata(fs, &log, &all, &dump);
-    if (space_is_short(fs, &s) && log > SHORT_LOG && log > all / 8)
-        return true;
-    return log > (limit > dump ? limit : dump);
+    space_note_index(fs);
+    bool due = fs->dump_wanted || log > (limit > dump ? limit : dump) || (space_is_short(fs, &s) && log > SHORT_LOG && log > all / 8);
+    return due && space_for_dump(fs, &s);
 }
 
 void dump_run_if_due(struct holofs *fs)

@@ -187,6 +187,7 @@ struct clean_state {
     struct mutex lock; /* a leaf */
     pthread_cond_t wake, round; /* the cleaner's; of writers that wait for room */
     bool run_wanted;            /* a whole run */
+    _Atomic int run_error;      /* how the last one ended */
     _Atomic unsigned waiting;   /* writers without room */
     uint64_t rounds_wanted, rounds_begun, rounds_done;
     bool gained;                /* the last round made room */
@@ -195,7 +196,7 @@ struct clean_state {
     _Atomic uint64_t rate;      /* bytes a second, 0: no limit */
     const char *_Atomic state;
     _Atomic bool pressed;       /* room is short: writers may have to wait */
-    _Atomic uint64_t moved_bytes, containers, deleted_bytes, made_bytes, lost_moves, quarantined, runs, stalls, longest_stall_ns;
+    _Atomic uint64_t moved_bytes, containers, deleted_bytes, made_bytes, lost_moves, runs, stalls, longest_stall_ns;
     _Atomic uint64_t run_containers, run_total, run_moved_bytes, run_freed_bytes;
 };
 
@@ -277,6 +278,7 @@ struct holofs {
     pthread_cond_t ctab_cond; /* nobody reads a dead container any more */
     struct container *ctab_deleted; /* linked by lru_next */
     _Atomic uint64_t n_containers;
+    _Atomic bool garbage; /* files that no commit names may be there */
     uint64_t container_file_bytes;          /* HEAD */
     _Atomic uint64_t meta_file_bytes;       /* of those, metadata's; changes with HEAD held */
     _Atomic uint64_t meta_open_bytes;       /* records in the metadata head */
@@ -334,6 +336,7 @@ struct holofs {
 
     /* dump: DUMP */
     struct mutex dump_lock;
+    _Atomic uint64_t dump_bytes; /* that the next one may take (space.c) */
     uint64_t dump_retry_ns; /* not before, after one that failed */
     _Atomic bool dump_wanted;
 

@@ -170,7 +170,7 @@ int super_update(struct holofs *fs, bool clean)
     mutex_lock(&fs->super_lock);
     fs->sb.sequence++;
     fs->sb.epoch = fs->epoch;
-    fs->sb.flags = clean ? SUPER_CLEAN : 0;
+    fs->sb.flags = (clean ? SUPER_CLEAN : 0) | (fs->garbage ? SUPER_GARBAGE : 0);
     fs->sb.written_ns = clock_real_ns();
     fs->sb.ever_repaired = fs->before.repaired + fs->count.repaired_blocks;
     fs->sb.ever_remapped = fs->before.remapped + fs->count.remapped_blocks;
@@ -384,7 +384,7 @@ static void continue_log(struct holofs *fs)
 static int begin_epoch(struct holofs *fs)
 {
     remake_small_parts(fs);
-    if (fs->unclean)
+    if (fs->unclean || fs->sb.flags & SUPER_GARBAGE)
         remove_garbage(fs);
     int e = fs->loss.any ? loss_log(fs) : 0;
     if (!e)
@@ -443,6 +443,7 @@ int fs_open_parts_only(const char *path, struct holofs **out, char *why, size_t 
 static int start(struct holofs *fs, char *why, size_t cap)
 {
     continue_log(fs);
+    space_note_index(fs);
     int e = meta_reader_open(fs->index, &fs->reader);
     scrub_book_load(fs);
     if (!e)

@@ -34,8 +34,8 @@ static void unlink_file(struct holofs *fs, uint32_t id, bool metadata)
         f->ops->size(f, &size);
         f->ops->close(f);
     }
-    int e = fs->backing->ops->unlink(fs->backing, name);
-    if (e && e != -ENOENT) {
+    int e = container_unlink(fs, id);
+    if (e) {
         log_warn("container %08x: cannot be deleted: %s", id, holo_strerror(e));
         return;
     }

@@ -326,7 +326,9 @@ static int load_container(void *arg, const struct meta_container *c)
     int e = ctab_set(fs, &info, c->sealed_txg, NULL);
     if (e)
         return e;
-    ctab_find(fs, c->id)->live = (int64_t)c->live_bytes;
+    struct container *row = ctab_find(fs, c->id);
+    row->live = (int64_t)c->live_bytes;
+    row->quarantined = (c->flags & CONTAINER_QUARANTINED) != 0;
     if (fs->next_container <= c->id)
         fs->next_container = c->id + 1;
     if (c->cls == CLASS_META_LOG && c->sealed_txg > l->last_meta_txg) {
@@ -451,24 +453,30 @@ static int place_head(void *arg, uint32_t id)
 static int garbage(void *arg, uint32_t id)
 {
     struct holofs *fs = arg;
-    char name[CONTAINER_NAME_MAX];
     struct container *c = ctab_find(fs, id);
     if (fs->next_container <= id)
         fs->next_container = id + 1;
     if (c && c->state == CONTAINER_SEALED)
         return 0;
-    if (fs->loss.any)
-        return 0; /* the commit that names it may be what is lost */
-    container_name(id, name);
-    log_info("container %08x: no commit names it: deleted", id);
-    return fs->backing->ops->unlink(fs->backing, name);
+    if (fs->loss.any) { /* the commit that names it may be what is lost */
+        fs->garbage = true;
+        return 0;
+    }
+    int e = container_unlink(fs, id);
+    if (e)
+        log_warn("container %08x: no commit names it: cannot be deleted: %s", id, holo_strerror(e));
+    else
+        log_info("container %08x: no commit names it: deleted", id);
+    return 0;
 }
 
 void remove_garbage(struct holofs *fs)
 {
     int e = each_container_file(fs, garbage, fs);
-    if (e)
+    if (e) {
         log_warn("containers: %s", holo_strerror(e));
+        fs->garbage = true;
+    }
 }
 
 static int load_table(struct holofs *fs, struct table_load *l)

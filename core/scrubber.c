@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/big.h"
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/log.h"
 #include "core/scrub.h"
@@ -155,6 +156,8 @@ static void settle(struct holofs *fs, struct container *c, const struct verify_r
     struct scrub_state *s = &fs->scrub;
     bool right = !e && r->bad == r->repaired && !r->lost && !r->parity_disagrees;
     c->due = false;
+    if (!e && !r->lost && c->quarantined && !log_writable(fs))
+        clean_set_quarantine(fs, c, false);
     c->verified_s = right ? now_s() : 0;
     if (e || r->bad || r->parity_disagrees)
         c->watched_s = now_s() + WATCH_S;

@@ -153,7 +153,7 @@ static int write_file(struct holofs *fs, const struct job *p)
     if (!e)
         e = fs->backing->ops->sync_dir(fs->backing, dir);
     if (e)
-        fs->backing->ops->unlink(fs->backing, name);
+        container_unlink(fs, h->id);
     else
         COUNT(fs, container_bytes_written, (uint64_t)chead_file_blocks(&p->h) * BLOCK_SIZE);
     return e;

@@ -2,8 +2,8 @@
 /*
  * space.c: how much room there is: for the next container, for a user.
  *
- * PROMISED containers always keep their place: the head that is open, the metadata log, and the one the cleaner fills. So what was
- * accepted can be sealed, and a full store can be cleaned and deleted from. Of a store with a size, 1/SLACK is not offered to users: the
+ * PROMISED containers always keep their place: the head that is open, the metadata log, and the one the cleaner fills; and so does the
+ * next dump, which lets the log be deleted. So what was accepted can be sealed, and a full store can be cleaned and deleted from. Of a store with a size, 1/SLACK is not offered to users: the
  * fuller a log is, the more must be moved for each byte that is overwritten.
  */
 #include "base/err.h"
@@ -36,7 +36,7 @@ int space_room(struct holofs *fs, unsigned r, uint64_t *bytes)
     int e = fs->backing->ops->space(fs->backing, &s);
     if (e)
         return e;
-    uint64_t promised = (fs->n_sealing + PROMISED) * container_full_size(fs, r);
+    uint64_t promised = (fs->n_sealing + PROMISED) * container_full_size(fs, r) + fs->dump_bytes;
     *bytes = less(s.free_bytes, promised);
     if (fs->sb.size_limit_bytes) {
         uint64_t room = less(fs->sb.size_limit_bytes, fixed_bytes(fs) + fs->container_file_bytes + promised);
@@ -52,16 +52,37 @@ int space_check(struct holofs *fs, unsigned r)
     return e ? e : room < container_full_size(fs, r) ? -ENOSPC : 0;
 }
 
+static uint64_t index_room(const struct backing_space *s)
+{
+    return s->total_bytes / 8 < INDEX_ROOM ? s->total_bytes / 8 : INDEX_ROOM;
+}
+
 uint64_t space_of_growth(const struct holofs *fs, const struct backing_space *s)
 {
-    uint64_t index = s->total_bytes / 8 < INDEX_ROOM ? s->total_bytes / 8 : INDEX_ROOM;
     uint64_t delete_all = (fs->meta_file_bytes + fs->meta_open_bytes) / 4 * 7; /* the index writes nearly as much besides */
-    return index + (fs->n_sealing + 2) * container_full_size(fs, fs->sb.meta_r) + delete_all;
+    return index_room(s) + (fs->n_sealing + 2) * container_full_size(fs, fs->sb.meta_r) + delete_all;
 }
 
 bool space_is_short(const struct holofs *fs, const struct backing_space *s)
 {
     return s->free_bytes < 2 * space_of_growth(fs, s);
+}
+
+bool space_for_dump(struct holofs *fs, const struct backing_space *s)
+{
+    return s->free_bytes >= fs->dump_bytes + index_room(s) / 2 + (fs->n_sealing + 1) * container_full_size(fs, fs->sb.meta_r);
+}
+
+/* The database has all that a dump has, and some things twice. */
+void space_note_index(struct holofs *fs)
+{
+    struct bfile *f;
+    uint64_t size = 0, full = container_full_size(fs, fs->sb.meta_r), payload = (uint64_t)fs->sb.nmax * BLOCK_SIZE;
+    if (fs->backing->ops->open(fs->backing, "index.db", BACKING_READ, &f))
+        return;
+    if (f->ops->size(f, &size) == 0)
+        fs->dump_bytes = size / payload * full + space_of_container(fs, fs->sb.meta_r, (uint32_t)(size % payload / BLOCK_SIZE) + 1);
+    f->ops->close(f);
 }
 
 /* Bytes of file data that `bytes` of disk can take: parity, tables and headers are in. */

@@ -184,6 +184,16 @@ static json_t *damage(struct holofs *fs)
     return o;
 }
 
+static uint64_t count_quarantined(struct holofs *fs)
+{
+    uint64_t n = 0;
+    mutex_lock(&fs->ctab_lock);
+    for (size_t id = 0; id < fs->ctab_cap; id++)
+        n += fs->ctab[id] && fs->ctab[id]->quarantined;
+    mutex_unlock(&fs->ctab_lock);
+    return n;
+}
+
 static json_t *cleaner(struct holofs *fs)
 {
     const struct clean_state *c = &fs->clean;
@@ -194,15 +204,15 @@ static json_t *cleaner(struct holofs *fs)
     put(o, "cleaned_containers", c->containers);
     put(o, "freed_bytes", c->deleted_bytes > c->made_bytes ? c->deleted_bytes - c->made_bytes : 0);
     put(o, "lost_moves", c->lost_moves);
-    put(o, "quarantined", c->quarantined);
+    put(o, "quarantined", count_quarantined(fs));
     json_object_set_new(o, "write_amplification", json_real(stored ? ratio(stored + c->moved_bytes, stored) : 1.0));
     put(o, "stalls", c->stalls);
     put(o, "longest_stall_ms", c->longest_stall_ns / 1000000);
     put(o, "rate_bytes_per_s", c->rate);
     put(o, "runs", c->runs);
-    json_object_set_new(o, "run", json_pack("{s:I, s:I, s:I, s:I}", "containers", (json_int_t)c->run_containers, "of",
+    json_object_set_new(o, "run", json_pack("{s:I, s:I, s:I, s:I, s:s}", "containers", (json_int_t)c->run_containers, "of",
                                             (json_int_t)c->run_total, "moved_bytes", (json_int_t)c->run_moved_bytes, "freed_bytes",
-                                            (json_int_t)c->run_freed_bytes));
+                                            (json_int_t)c->run_freed_bytes, "error", c->run_error ? holo_strerror(c->run_error) : ""));
     return o;
 }
 

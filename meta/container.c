@@ -18,7 +18,7 @@ int meta_container_put(struct meta_index *idx, const struct meta_container *c)
     bind_u64(s, 6, c->live_bytes);
     bind_u64(s, 7, c->sealed_txg);
     bind_i64(s, 8, c->sealed_ns);
-    bind_i64(s, 9, c->verified_ns);
+    bind_u64(s, 9, c->flags);
     return index_run(idx, s);
 }
 
@@ -33,7 +33,7 @@ static void col_container(sqlite3_stmt *s, struct meta_container *out)
         .live_bytes = col_u64(s, 5),
         .sealed_txg = col_u64(s, 6),
         .sealed_ns = sqlite3_column_int64(s, 7),
-        .verified_ns = sqlite3_column_int64(s, 8),
+        .flags = col_u32(s, 8),
     };
 }
 

@@ -45,11 +45,11 @@ struct meta_dent {
 
 struct meta_container {
     uint32_t id, cls;    /* cls: container class, see store/format.h */
-    uint32_t state;      /* see store/format.h */
+    uint32_t state, flags; /* see store/format.h */
     uint32_t r, used;    /* redundancy; data blocks stored */
     uint64_t live_bytes; /* stored bytes that extents still refer to */
     uint64_t sealed_txg;
-    int64_t sealed_ns, verified_ns;
+    int64_t sealed_ns;
 };
 
 struct meta_index;

@@ -28,7 +28,7 @@ static const char tables[] =
     "CREATE TABLE window(key INTEGER PRIMARY KEY, data BLOB);"
     "CREATE TABLE orphan(ino INTEGER PRIMARY KEY);"
     "CREATE TABLE container(id INTEGER PRIMARY KEY, cls INTEGER, state INTEGER, r INTEGER, used INTEGER,"
-    " live INTEGER, sealed_txg INTEGER, sealed INTEGER, verified INTEGER);"
+    " live INTEGER, sealed_txg INTEGER, sealed INTEGER, flags INTEGER);"
     "CREATE TABLE txg(txg INTEGER PRIMARY KEY, epoch INTEGER, hash INTEGER, time INTEGER, records INTEGER,"
     " bytes INTEGER);"
     "CREATE TABLE state(id INTEGER PRIMARY KEY CHECK(id = 1), epoch INTEGER, txg INTEGER, hash INTEGER,"
@@ -36,7 +36,7 @@ static const char tables[] =
     " uuid BLOB);";
 
 #define INODE_COLUMNS "ino, size, stored, parent, gen, mode, uid, gid, nlink, rdev, flags, atime, mtime, ctime, btime"
-#define CONTAINER_COLUMNS "id, cls, state, r, used, live, sealed_txg, sealed, verified"
+#define CONTAINER_COLUMNS "id, cls, state, r, used, live, sealed_txg, sealed, flags"
 #define STATE_COLUMNS "epoch, txg, hash, next_ino, next_cookie, next_seq, next_container, dump_txg, uuid"
 
 static const char *const text[STMT_COUNT] = {

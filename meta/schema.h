@@ -7,7 +7,7 @@
  * The layout of the tables. A store whose index has another one is told to rebuild it (-HOLO_ESTALE): an
  * index is never converted.
  */
-enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION_ID = 0x686f6c6f /* "holo" */ };
+enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION_ID = 0x686f6c6f /* "holo" */ };
 
 enum stmt {
     STMT_BEGIN,

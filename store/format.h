@@ -20,6 +20,7 @@ enum {
 
 enum container_class { CLASS_META_LOG = 1, CLASS_DATA = 2, CLASS_META_DUMP = 3 };
 enum container_state { CONTAINER_OPEN = 1, CONTAINER_SEALED = 2, CONTAINER_DEAD = 3 };
+enum container_flags { CONTAINER_QUARANTINED = 1 };
 
 #define SUM_ID_SUPER UINT64_C(0x5355504552)
 #define SUM_ID_SCRUB UINT64_C(0x5343525542)

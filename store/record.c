@@ -161,7 +161,7 @@ void rec_container(struct rec *r, const struct container_info *c)
     wr_u32(&r->w, c->state);
     wr_u32(&r->w, c->r);
     wr_u32(&r->w, c->used);
-    wr_u32(&r->w, 0);
+    wr_u32(&r->w, c->flags);
     wr_u64(&r->w, c->first_txg);
     wr_u64(&r->w, c->last_txg);
 }
@@ -263,7 +263,7 @@ static void get_container(struct rd *r, struct container_info *c)
     c->state = rd_u32(r);
     c->r = rd_u32(r);
     c->used = rd_u32(r);
-    rd_u32(r);
+    c->flags = rd_u32(r);
     c->first_txg = rd_u64(r);
     c->last_txg = rd_u64(r);
     if (c->state < CONTAINER_OPEN || c->state > CONTAINER_DEAD || c->cls < CLASS_META_LOG || c->cls > CLASS_META_DUMP)

@@ -37,7 +37,7 @@ struct inode_image {
 };
 
 struct container_info {
-    uint32_t id, cls, state, r, used;
+    uint32_t id, cls, state, r, used, flags;
     uint64_t first_txg, last_txg;
 };
 

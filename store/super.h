@@ -10,7 +10,7 @@
 #include "store/backing.h"
 #include "store/format.h"
 
-enum { SUPER_LABEL_MAX = 64, SUPER_CLEAN = 1 };
+enum { SUPER_LABEL_MAX = 64, SUPER_CLEAN = 1, SUPER_GARBAGE = 2 };
 
 /* Feature bits this program knows; all others are refused as FORMAT.md says. */
 #define SUPER_COMPAT_KNOWN UINT64_C(0)

@@ -41,8 +41,12 @@ int holo_clean(const char *mnt, bool wait)
             printf("\nspace      %.1f MiB in files, %.1f MiB alive\n", holo_mib(o, "containers", "file_bytes"), holo_mib(o, "containers", "live_bytes"));
             if (quarantined)
                 printf("quarantine %lld containers could not be read whole; .holo/events names the files\n", quarantined);
+            const char *error = json_string_value(json_object_get(json_object_get(cleaner, "run"), "error"));
+            bool failed = error && *error;
+            if (failed)
+                fprintf(stderr, "holo: clean: %s\n", error);
             json_decref(o);
-            return quarantined ? EXIT_UNHEALTHY : 0;
+            return failed ? EXIT_OPERATION : quarantined ? EXIT_UNHEALTHY : 0;
         }
         json_decref(o);
         nanosleep(&pause, NULL);

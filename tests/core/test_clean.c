@@ -2,6 +2,7 @@
 /* test_clean.c: the cleaner: what is alive moves and stays as it was, what is dead goes, writers get room, nothing bad is blessed. */
 #include "tests/core/rig.h"
 
+#include <dirent.h>
 #include <pthread.h>
 
 #include "store/backing.h"
@@ -252,6 +253,46 @@ static void killed_at_any_point_it_loses_nothing(void **state)
     alarm(0);
 }
 
+/* Files of containers that are there, and that the store knows. */
+static void count_files(struct blocks *b, unsigned *files, uint64_t *known)
+{
+    char dir[PATH_MAX];
+    rig_name(&b->r, "containers/000", dir);
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    *files = 0;
+    for (struct dirent *e; (e = readdir(d));)
+        *files += e->d_name[0] != '.';
+    closedir(d);
+    *known = rig_stat(&b->r, "containers/sealed");
+}
+
+/* Not even a crash is needed to leave files behind: a disk that refuses to delete them is enough. */
+static void what_cannot_be_deleted_goes_with_the_next_mount(void **state)
+{
+    (void)state;
+    struct blocks b;
+    struct cut c;
+    unsigned files;
+    uint64_t known;
+    struct holofs_geometry g = small_geometry(0);
+    start_on(&b, &g, &c);
+    make_holes(&b, 512);
+    backing_fault_add(c.fault, &(struct fault_rule){ .ops = FAULT_UNLINK, .kind = FAULT_ERROR, .err = EIO, .name = "containers/*" });
+    clean(&b.r);
+    reopen(&b);
+    count_files(&b, &files, &known);
+    assert_true(files > known + 4);
+    backing_fault_clear(c.fault);
+    reopen(&b);
+    count_files(&b, &files, &known);
+    assert_int_equal(files, known);
+    expect_blocks(&b);
+    stop(&b);
+    c.fault->ops->close(c.fault);
+    c.posix->ops->close(c.posix);
+}
+
 static void drop_index(struct blocks *b)
 {
     static const char *const names[] = { "index.db", "index.db-wal", "index.db-shm" };
@@ -363,14 +404,20 @@ static void races_with_writers_and_truncations_are_lost(void **state)
 
 /* ---- damage ---- */
 
-static void ruin_container(struct blocks *b, uint32_t id, uint32_t first, uint32_t n)
+static int open_container(struct blocks *b, uint32_t id)
 {
     char name[CONTAINER_NAME_MAX], path[PATH_MAX];
-    uint8_t junk[RIG_BLOCK];
     container_name(id, name);
     rig_name(&b->r, name, path);
-    int fd = open(path, O_WRONLY);
+    int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
+    return fd;
+}
+
+static void ruin_container(struct blocks *b, uint32_t id, uint32_t first, uint32_t n)
+{
+    uint8_t junk[RIG_BLOCK];
+    int fd = open_container(b, id);
     for (uint32_t i = 0; i < n; i++) {
         rig_fill(i + 3, junk, sizeof(junk));
         assert_true(pwrite(fd, junk, sizeof(junk), (off_t)(first + i) * RIG_BLOCK) == (ssize_t)sizeof(junk));
@@ -391,6 +438,24 @@ static void a_bad_block_is_repaired_on_the_way(void **state)
     assert_true(rig_stat(&b.r, "cleaner/quarantined") == 0 && rig_stat(&b.r, "lost_blocks") == 0);
     assert_true(rig_stat(&b.r, "repaired_blocks") > 0);
     stop(&b);
+}
+
+/* Over mounts, without the index, and when the record is in no log any more but in a dump. */
+static void stays_in_quarantine(struct blocks *b)
+{
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 3 && i == 2; k++)
+            rig_do(&b->r, "dump");
+        rig_close(&b->r);
+        if (i > 0)
+            drop_index(b);
+        rig_open(&b->r);
+        b->ino = rig_find(&b->r, RIG_ROOT, "blocks");
+        assert_true(rig_stat(&b->r, "cleaner/quarantined") == 1);
+        clean(&b->r);
+        assert_true(rig_stat(&b->r, "cleaner/quarantined") == 1);
+        assert_false(rig_event(&b->r, "container_quarantined", "container")); /* nobody tried */
+    }
 }
 
 /* The living bytes of that container stay where they are, lost as they are; none of them gets a new checksum. */
@@ -419,6 +484,41 @@ static void what_cannot_be_read_is_quarantined_and_never_blessed(void **state)
     }
     assert_true(lost > 0 && lost <= 32);
     free(got);
+    stays_in_quarantine(&b);
+    for (uint32_t i = 0; i < 512; i += 32)
+        write_blocks(&b, i, 32);
+    rig_do(&b.r, "sync");
+    for (int i = 0; i < 1000 && rig_stat(&b.r, "cleaner/quarantined"); i++)
+        rig_sleep_ms(10);
+    assert_true(rig_stat(&b.r, "cleaner/quarantined") == 0); /* nothing of it is alive: it is gone */
+    expect_blocks(&b);
+    stop(&b);
+}
+
+static void what_a_scrub_finds_right_again_leaves_quarantine(void **state)
+{
+    (void)state;
+    struct blocks b;
+    struct holofs_geometry g = small_geometry(0);
+    static uint8_t kept[40 * RIG_BLOCK];
+    start(&b, &g);
+    make_holes(&b, 512);
+    int fd = open_container(&b, 1);
+    assert_true(pread(fd, kept, sizeof(kept), 2 * RIG_BLOCK) == (ssize_t)sizeof(kept));
+    ruin_container(&b, 1, 2, 40);
+    clean(&b.r);
+    assert_true(rig_stat(&b.r, "cleaner/quarantined") == 1);
+    rig_scrub(&b.r);
+    assert_true(rig_stat(&b.r, "cleaner/quarantined") == 1);
+    assert_true(pwrite(fd, kept, sizeof(kept), 2 * RIG_BLOCK) == (ssize_t)sizeof(kept));
+    close(fd);
+    rig_scrub(&b.r);
+    assert_true(rig_stat(&b.r, "cleaner/quarantined") == 0);
+    reopen(&b);
+    assert_true(rig_stat(&b.r, "cleaner/quarantined") == 0);
+    clean(&b.r);
+    expect_blocks(&b);
+    assert_true(rig_stat(&b.r, "cleaner/cleaned_containers") > 0);
     stop(&b);
 }
 
@@ -587,10 +687,12 @@ int main(void)
         cmocka_unit_test(random_overwriting_moves_little),
         cmocka_unit_test(overwriting_in_order_moves_next_to_nothing),
         cmocka_unit_test(killed_at_any_point_it_loses_nothing),
+        cmocka_unit_test(what_cannot_be_deleted_goes_with_the_next_mount),
         cmocka_unit_test(moves_lose_against_later_writes_in_replay_and_rebuild),
         cmocka_unit_test(races_with_writers_and_truncations_are_lost),
         cmocka_unit_test(a_bad_block_is_repaired_on_the_way),
         cmocka_unit_test(what_cannot_be_read_is_quarantined_and_never_blessed),
+        cmocka_unit_test(what_a_scrub_finds_right_again_leaves_quarantine),
         cmocka_unit_test(a_container_without_directory_is_cleaned_all_the_same),
         cmocka_unit_test(a_sliver_of_a_compressed_piece_keeps_its_bytes),
         cmocka_unit_test(short_containers_are_merged),

@@ -187,6 +187,27 @@ static void control(struct work *w, const char *command)
         expect_error(w, e);
 }
 
+static bool health_is(struct work *w, const char *word)
+{
+    struct buf b = { 0 };
+    assert_int_equal(holofs_health_text(w->r.fs, &b), 0);
+    bool is = b.len > strlen(word) && memcmp(b.p, word, strlen(word)) == 0;
+    buf_fini(&b);
+    return is;
+}
+
+/* However the disk behaves, a run of the cleaner comes to an end. */
+static void clean(struct work *w)
+{
+    uint64_t runs = rig_stat(&w->r, "cleaner/runs"), begin = clock_mono_ns();
+    control(w, "clean");
+    while (!health_is(w, "failed") && rig_stat(&w->r, "cleaner/runs") == runs) {
+        if (clock_mono_ns() - begin > WAIT_MS * 1000000ull)
+            fail_msg("a run of the cleaner does not end");
+        rig_sleep_ms(1);
+    }
+}
+
 static void live(struct work *w)
 {
     for (unsigned k = 0; k < ROUNDS; k++) {
@@ -200,6 +221,8 @@ static void live(struct work *w)
             control(w, "seal");
         if (k == 8)
             control(w, "dump");
+        if (k == 10 || k == 21)
+            clean(w);
     }
     sync_all(w);
 }
@@ -271,15 +294,6 @@ static void expect_acknowledged(struct work *w)
         if (!found)
             fail_msg("block %u has lost version %u", b, w->block[b].acked);
     }
-}
-
-static bool health_is(struct work *w, const char *word)
-{
-    struct buf b = { 0 };
-    assert_int_equal(holofs_health_text(w->r.fs, &b), 0);
-    bool is = b.len > strlen(word) && memcmp(b.p, word, strlen(word)) == 0;
-    buf_fini(&b);
-    return is;
 }
 
 /* The disk works again: so does everything else, soon. */

@@ -102,7 +102,7 @@ static void expect_same(const struct item *a, const struct item *b)
     FUZZ_CHECK(e->off == f->off && e->len == f->len && e->skip == f->skip && e->container == f->container && e->coff == f->coff);
     FUZZ_CHECK(e->stored == f->stored && e->raw == f->raw && e->tag == f->tag && e->codec == f->codec);
     FUZZ_CHECK(a->place.container == b->place.container && a->place.coff == b->place.coff && a->place.skip == b->place.skip);
-    FUZZ_CHECK(c->id == d->id && c->cls == d->cls && c->state == d->state && c->r == d->r && c->used == d->used);
+    FUZZ_CHECK(c->id == d->id && c->cls == d->cls && c->state == d->state && c->r == d->r && c->used == d->used && c->flags == d->flags);
     FUZZ_CHECK(c->first_txg == d->first_txg && c->last_txg == d->last_txg);
     FUZZ_CHECK(a->counters.next_ino == b->counters.next_ino && a->counters.next_cookie == b->counters.next_cookie);
     FUZZ_CHECK(a->counters.next_seq == b->counters.next_seq && a->counters.next_container == b->counters.next_container);

@@ -37,7 +37,7 @@ static void assert_same_container(const struct meta_container *a, const struct m
 {
     assert_true(a->id == b->id && a->cls == b->cls && a->state == b->state && a->r == b->r && a->used == b->used);
     assert_true(a->live_bytes == b->live_bytes && a->sealed_txg == b->sealed_txg);
-    assert_true(a->sealed_ns == b->sealed_ns && a->verified_ns == b->verified_ns);
+    assert_true(a->sealed_ns == b->sealed_ns && a->flags == b->flags);
 }
 
 static void inodes_keep_every_field_and_are_replaced(void **state)
@@ -279,7 +279,7 @@ static void containers_keep_every_field_and_count_live_bytes(void **state)
 {
     struct fixture *f = *state;
     struct meta_container c = { .id = UINT32_MAX, .cls = 2, .state = 3, .r = 5, .used = 16384, .live_bytes = 1000,
-                                .sealed_txg = 77, .sealed_ns = -5, .verified_ns = INT64_MAX };
+                                .sealed_txg = 77, .sealed_ns = -5, .flags = 1 };
     struct meta_container got, d = { .id = 4 };
     uint32_t ids[4] = { 0 };
     begin(f);

@@ -27,11 +27,12 @@ static const struct workload workloads[] = {
     { "seal", "wwwwLLTaf" },
     { "dump", "cwwrUUdlxsSTLC" },
     { "refill", "wwwGGTUc" },
+    { "clean", "oowwtLLLggUuf" },
     { "rot", "wwwbBfT" },
     { "kill", "wwcprKKfSTL" },
     { "tmpfile", "IIIIawufFST" },
     { "ring", "JwwfAAsTS" },
-    { "mixed", "cawothzrelusxXmdDRpOIQfFSLUTCKbJ" },
+    { "mixed", "cawothzrelusxXmdDRpOIQfFSLUTCKbJg" },
 };
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 

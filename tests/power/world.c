@@ -553,6 +553,16 @@ static void do_refill(struct world *w)
     rig_sleep_ms(10);
 }
 
+/* What is alive moves together, and containers that it left are deleted. */
+static void do_clean(struct world *w)
+{
+    uint64_t runs = rig_stat(w->r, "cleaner/runs");
+    int e = rig_control(w->r, "clean");
+    world_ok(e == -EALREADY ? 0 : e, "clean");
+    for (int i = 0; i < 4000 && rig_stat(w->r, "cleaner/runs") == runs; i++)
+        rig_sleep_ms(1);
+}
+
 static void do_step(struct world *w, char op)
 {
     int f;
@@ -592,6 +602,7 @@ static void do_step(struct world *w, char op)
     case 'G': do_refill(w); break;
     case 'I': world_unnamed(w); break;
     case 'J': world_fail_ring(w); break;
+    case 'g': do_clean(w); break;
     default: fail_msg("no operation %c", op);
     }
 }
