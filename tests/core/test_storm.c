@@ -485,7 +485,8 @@ static void *lister(void *arg)
 
 static void *keeper(void *arg)
 {
-    static const char *const commands[] = { "sync", "seal", "scrub start", "clean", "dump", "sync", "seal", "clean", "sync", "seal" };
+    static const char *const commands[] = { "sync", "seal", "scrub start", "clean", "dump", "scrub pause", "sync", "seal", "scrub resume", "clean", "scrub cancel",
+                                             "sync", "seal" };
     struct worker *w = arg;
     struct storm *s = w->s;
     while (s->working && !s->failed) {
@@ -493,7 +494,7 @@ static void *keeper(void *arg)
         struct holofs_space sp;
         struct buf b = { 0 };
         int e = holofs_control(s->r.fs, c, strlen(c));
-        if (e == -EALREADY) /* the last scrub */
+        if (e == -EALREADY || e == -ESRCH) /* the last scrub; none is under way */
             e = 0;
         if (!e)
             e = holofs_stats_json(s->r.fs, &b);

@@ -254,20 +254,22 @@ void killer(struct state *s, unsigned n, uint64_t seed)
 
 void keeper(struct state *s, unsigned n, uint64_t seed)
 {
-    static const char *const commands[] = { "seal", "sync", "clean", "scrub", "seal", "dump", "clean", "sync" };
+    static const char *const commands[] = { "seal", "sync", "clean", "scrub start", "seal", "dump", "scrub pause", "clean", "scrub resume", "sync",
+                                             "scrub cancel" };
     char text[4096];
     (void)n;
     while (!storm_ends(s)) {
         const char *c = commands[random_next(&seed) % (sizeof(commands) / sizeof(commands[0]))];
-        int fd = open(".holo/control", O_WRONLY | O_CLOEXEC);
+        int fd = open("../.holo/control", O_WRONLY | O_CLOEXEC);
         if (fd < 0 && errno == ENOENT)
             return; /* another filesystem */
         ssize_t r = fd < 0 ? -1 : write(fd, c, strlen(c));
         if (r < 0 && storm_ends(s))
             return;
-        check(s, r > 0 || (fd >= 0 && errno == EALREADY), "%s: %s", c, strerror(errno));
+        s->work += r > 0;
+        check(s, r > 0 || (fd >= 0 && (errno == EALREADY || errno == ESRCH)), "%s: %s", c, strerror(errno));
         close(fd);
-        fd = open(".holo/health", O_RDONLY | O_CLOEXEC);
+        fd = open("../.holo/health", O_RDONLY | O_CLOEXEC);
         r = fd < 0 ? -1 : read(fd, text, sizeof(text));
         check(s, r > 0 || storm_ends(s), "health: %s", strerror(errno));
         close(fd);
