@@ -112,9 +112,12 @@ int reclaim_run(struct holofs *fs)
 /* Counts of damage last for ever: they go into the superblocks soon after they moved. */
 static void keep_counts(struct holofs *fs)
 {
-    if (fs->sb.ever_repaired != fs->before.repaired + fs->count.repaired_blocks ||
-        fs->sb.ever_remapped != fs->before.remapped + fs->count.remapped_blocks ||
-        fs->sb.ever_lost != fs->before.lost + fs->count.lost_blocks)
+    mutex_lock(&fs->super_lock);
+    bool moved = fs->sb.ever_repaired != fs->before.repaired + fs->count.repaired_blocks ||
+                 fs->sb.ever_remapped != fs->before.remapped + fs->count.remapped_blocks ||
+                 fs->sb.ever_lost != fs->before.lost + fs->count.lost_blocks;
+    mutex_unlock(&fs->super_lock);
+    if (moved)
         super_update(fs, false);
 }
 
