@@ -354,17 +354,36 @@ void commit_fini(struct holofs *fs)
     fs->pending = NULL;
 }
 
-/* A new file for every copy of the ring that failed (COMMIT held). */
-static void restore_copies(struct holofs *fs)
+/* A new file for every copy of the ring that failed (COMMIT held). Returns why the last one could not be made. */
+static int restore_copies(struct holofs *fs)
 {
+    int e = 0;
     mutex_lock(&fs->mirror_lock);
     for (int c = 0; c < RING_COPIES; c++) {
-        if (!(ring_failed_copies(fs->ring) & 1u << c) || ring_restore(fs->ring, fs->backing, c))
+        if (!(ring_failed_copies(fs->ring) & 1u << c))
+            continue;
+        int r = ring_restore(fs->ring, fs->backing, c);
+        e = r ? r : e;
+        if (r)
             continue;
         COUNT(fs, ring_copies_restored, 1);
         event_add(fs, "ring_copy_restored", "s:i", "copy", c);
     }
     mutex_unlock(&fs->mirror_lock);
+    return e;
+}
+
+static bool both_failed(const struct holofs *fs)
+{
+    return ring_failed_copies(fs->ring) == (1u << RING_COPIES) - 1;
+}
+
+static int append(struct holofs *fs, struct pending_txg *p)
+{
+    int e = both_failed(fs) ? restore_copies(fs) : 0;
+    if (e && both_failed(fs))
+        return e;
+    return ring_append(fs->ring, &p->r, p->g.data, p->g.n, p->t.records.p, p->t.records.len);
 }
 
 /* Write the pending txg, which stays if that fails (COMMIT held). */
@@ -375,10 +394,10 @@ static int commit_pending(struct holofs *fs)
     int e = p->framed ? 0 : frame(fs, p);
     if (!e)
         e = fit_records(fs, &p->t, &p->g);
-    if (!e && ring_failed_copies(fs->ring) == (1u << RING_COPIES) - 1)
-        restore_copies(fs);
     if (!e)
-        e = ring_append(fs->ring, &p->r, p->g.data, p->g.n, p->t.records.p, p->t.records.len);
+        e = append(fs, p);
+    if (disk_is_full(e) && e != -HOLO_ERINGFULL && release_reserve(fs)) /* a filesystem that never overwrites needs room for the ring as well */
+        e = append(fs, p);
     if (e) {
         trouble_begin(fs, TROUBLE_COMMIT, e);
         return e;

@@ -20,7 +20,7 @@
 #include "core/log.h"
 
 #define RETRY_NS UINT64_C(60000000000)
-enum { SHORT_LOG = 256 << 10 /* on a disk that fills up: less is not worth a dump */ };
+enum { SHORT_LOGS = 2 /* full containers of log, on a disk that fills up: a dump and what it seals take as much */ };
 enum { DUMP_FRAME_BYTES = 256 << 10, RECORD_SPACE = RECORD_MAX + 4096, WINDOW_BLOB_MAX = 64 << 10, EXTENTS_A_RECORD = 1000 };
 
 struct dumper {
@@ -382,7 +382,7 @@ int dump_run(struct holofs *fs)
 
 /*
  * A dump bounds the log: due once the files of the log since the last one take more than that dump does, and more than 64 MiB or
- * 1/128 of the store. On a disk that fills up it is due early: what goes then is what new names need, and the deletion of all there are.
+ * 1/128 of the store. On a disk that fills up it is due early, for a dump costs a container or two: what goes then is what new names need, and the deletion of all there are.
  */
 static bool dump_due(struct holofs *fs)
 {
@@ -394,7 +394,8 @@ static bool dump_due(struct holofs *fs)
     limit = total / 128 < limit ? total / 128 : limit;
     space_of_metadata(fs, &log, &all, &dump);
     space_note_index(fs);
-    bool due = fs->dump_wanted || log > (limit > dump ? limit : dump) || (space_is_short(fs, &s) && log > SHORT_LOG && log > all / 8);
+    bool due = fs->dump_wanted || log > (limit > dump ? limit : dump) ||
+               (space_is_short(fs, &s) && log > SHORT_LOGS * container_full_size(fs, fs->sb.meta_r) && log > all / 8);
     return due && space_for_dump(fs, &s);
 }
 

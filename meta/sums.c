@@ -31,6 +31,7 @@
 #include "base/err.h"
 #include "base/lock.h"
 #include "base/sum.h"
+#include "meta/walindex.h"
 
 enum { IO_BYTES = 64 << 10 /* sqlite's VFS writes at most 128 KiB less one at a time, and of multiples of that nothing */ };
 enum { VERSION = 1, HEADER = 72, SUM_AT = 64, SUMS_RANK = 66, SEED_ID = 0x68534d53 };
@@ -39,6 +40,7 @@ static const char magic[8] = { 'h', 'o', 'l', 'o', 'S', 'U', 'M', 'S' };
 struct page_sums {
     _Atomic unsigned refs;
     struct mutex lock;
+    struct wal_index *walindex;
     char *name[2]; /* of the copies */
     uint8_t uuid[16];
     uint8_t *image; /* a copy as it will be written: header, sums */
@@ -59,12 +61,13 @@ static int page_sums_new(const char *database, const uint8_t uuid[16], struct pa
     mutex_init(&s->lock, SUMS_RANK);
     memcpy(s->uuid, uuid, 16);
     s->image = malloc(HEADER);
+    s->walindex = walindex_create();
     for (int i = 0; i < 2; i++) {
         s->name[i] = malloc(len + 1);
         if (s->name[i])
             snprintf(s->name[i], len + 1, "%s-sum%d", database, i);
     }
-    if (!s->image || !s->name[0] || !s->name[1]) {
+    if (!s->image || !s->walindex || !s->name[0] || !s->name[1]) {
         sums_unref(s);
         return -ENOMEM;
     }
@@ -88,6 +91,7 @@ void sums_unref(struct page_sums *s)
     if (!s || --s->refs)
         return;
     mutex_fini(&s->lock);
+    walindex_destroy(s->walindex);
     free(s->name[0]);
     free(s->name[1]);
     free(s->image);
@@ -298,6 +302,11 @@ size_t sums_bytes(const struct page_sums *s)
 }
 
 /* ---- the WAL ---- */
+
+struct wal_index *sums_walindex(struct page_sums *s)
+{
+    return s->walindex;
+}
 
 int sums_wal_begins(struct page_sums *s, const uint8_t salt[8])
 {

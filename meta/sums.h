@@ -41,6 +41,10 @@ int sums_checkpointed(struct page_sums *s, const uint8_t salt[8], uint32_t frame
  */
 bool sums_wal_fits(const struct page_sums *s, const uint8_t salt[8], uint32_t frames);
 
+struct wal_index;
+/* The WAL-index of the database, for all of its connections. */
+struct wal_index *sums_walindex(struct page_sums *s);
+
 /* The bytes it takes. */
 size_t sums_bytes(const struct page_sums *s);
 

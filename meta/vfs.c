@@ -16,7 +16,7 @@
  * 6. A page of the main file must also have the sum with which it was last written (sums.c): one whose last write was lost
  *    reads as SQLITE_IOERR_DATA too. The sums are durable when the sync of the main file returns, and before a WAL begins.
  *
- * Other files are the system VFS's alone. sqlite requires the registered VFS to live for ever, hence the one
+ * The WAL-index is in memory (walindex.h). Other files are the system VFS's alone. sqlite requires the registered VFS to live for ever, hence the one
  * static object, which is constant once it is registered.
  */
 #include "meta/vfs.h"
@@ -31,6 +31,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/sum.h"
+#include "meta/walindex.h"
 
 enum { SUM_AT = META_PAGE_SIZE - META_PAGE_RESERVED, HEADER_READ_MAX = 100 };
 
@@ -57,6 +58,7 @@ struct page_file {
     struct page_sums *sums;    /* of a database, or NULL; the connection's */
     bool told;                 /* of a bad page */
     bool immutable;            /* nobody writes this database: sqlite looks for no WAL and takes no locks */
+    struct wal_index_user shm; /* of a database with sums */
     const volatile uint8_t *wal_index; /* of a database: header of the WAL-index in shared memory, once there is one */
     sqlite3_int64 unsettled;   /* of a WAL: where the frames of the open transaction begin */
 };
@@ -255,6 +257,7 @@ static int wal_control(sqlite3_file *file, int op, void *arg)
 
 static int page_close(sqlite3_file *file)
 {
+    walindex_unmap(&page_file(file)->shm);
     return real_file(file)->pMethods->xClose(real_file(file));
 }
 
@@ -321,26 +324,37 @@ static int page_device(sqlite3_file *file)
 
 static int page_shm_map(sqlite3_file *file, int region, int size, int extend, void volatile **out)
 {
-    int rc = real_file(file)->pMethods->xShmMap(real_file(file), region, size, extend, out);
+    struct page_file *f = page_file(file);
+    int rc = f->sums ? walindex_map(sums_walindex(f->sums), &f->shm, region, size, extend, out)
+                     : f->real->pMethods->xShmMap(f->real, region, size, extend, out);
     if (region == 0)
-        page_file(file)->wal_index = rc == SQLITE_OK ? *out : NULL;
+        f->wal_index = rc == SQLITE_OK ? *out : NULL;
     return rc;
 }
 
 static int page_shm_lock(sqlite3_file *file, int off, int n, int flags)
 {
-    return real_file(file)->pMethods->xShmLock(real_file(file), off, n, flags);
+    struct page_file *f = page_file(file);
+    return f->shm.of ? walindex_lock(&f->shm, off, n, flags) : f->real->pMethods->xShmLock(f->real, off, n, flags);
 }
 
 static void page_shm_barrier(sqlite3_file *file)
 {
-    real_file(file)->pMethods->xShmBarrier(real_file(file));
+    struct page_file *f = page_file(file);
+    if (f->shm.of)
+        walindex_barrier(&f->shm);
+    else
+        f->real->pMethods->xShmBarrier(f->real);
 }
 
 static int page_shm_unmap(sqlite3_file *file, int remove)
 {
-    page_file(file)->wal_index = NULL;
-    return real_file(file)->pMethods->xShmUnmap(real_file(file), remove);
+    struct page_file *f = page_file(file);
+    f->wal_index = NULL;
+    if (!f->shm.of)
+        return f->real->pMethods->xShmUnmap(f->real, remove);
+    walindex_unmap(&f->shm);
+    return SQLITE_OK;
 }
 
 /* Version 2 has shared memory for the WAL and leaves out xFetch, so no page comes through a mapping. */

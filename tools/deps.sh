@@ -6,7 +6,7 @@ set -eu
 
 build='gcc libc6-dev make cmake ninja-build pkg-config fuse3 libfuse3-dev libsqlite3-dev libzstd-dev libxxhash-dev
     libjansson-dev util-linux mount'
-test='clang libclang-rt-14-dev libcmocka-dev python3 fio sqlite3 acl attr jq git mandoc procps'
+test='clang libclang-rt-14-dev libcmocka-dev python3 fio sqlite3 acl attr jq git mandoc procps e2fsprogs xfsprogs btrfs-progs'
 bench='libisal2' # to compare with; the benches do without
 soak='dbench stress-ng' # their part is left out without them
 

@@ -2,74 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # disk.sh: the disk below is filled up by others, turns read-only, is shut down, and comes back: told, survived, nothing lost.
 # The store lies on a filesystem of its own, on a loop device. DISK_MIB (320) is its size, DISK_FS (ext4) its kind.
-# In a mount namespace of its own: a copy of the mount in another one would keep a broken ext4 alive.
-[ -n "${DISK_NS:-}" ] || exec env DISK_NS=1 unshare -m --propagation slave bash "$0" "$@"
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/disk_lib.sh"
+disk_own_namespace "$@"
 holo_only
-holo_work
-size=${DISK_MIB:-320} kind=${DISK_FS:-ext4}
-DISK=$WORK/disk IMAGE=$WORK/disk.img STORE=$WORK/disk/store
-mkdir "$DISK"
-
-disk_mount() {
-    case $kind in
-    tmpfs) mount -t tmpfs -o "size=${size}M" holotest "$DISK" ;;
-    ext4) mount -o loop,errors=remount-ro "$IMAGE" "$DISK" ;;
-    *) mount -o loop "$IMAGE" "$DISK" ;;
-    esac
-}
-
-disk_new() {
-    if [ "$kind" != tmpfs ]; then
-        truncate -s "${size}M" "$IMAGE"
-        "mkfs.$kind" -q "$([ "$kind" = ext4 ] && echo -F || echo -f)" "$IMAGE" || return 1
-    fi
-    disk_mount
-}
-
-disk_end() {
-    mountpoint -q "$MNT" && holo_umount
-    umount "$DISK" 2>/dev/null || umount -l "$DISK" 2>/dev/null
-    holo_finish
-}
-
-put() { # put NAME KIB: a file whose bytes its name decides, synced
-    "$WORK/bytes" "$1" "$2" | dd of="$MNT/$1" bs=64K iflag=fullblock conv=fsync status=none 2>"$WORK/put.err"
-}
-
-cat >"$WORK/bytes" <<'TXT'
-#!/bin/sh
-openssl enc -aes-128-ctr -nosalt -pass "pass:$1" -pbkdf2 -iter 1 -in /dev/zero 2>/dev/null | head -c "$(($2 * 1024))"
-TXT
-chmod +x "$WORK/bytes"
-
-# same LIST: the files of the list are there, byte for byte.
-same() {
-    local name kib
-    while read -r name kib; do
-        cmp <("$WORK/bytes" "$name" "$kib") "$MNT/$name" || { echo "$name differs: $(stat -c '%s bytes' "$MNT/$name")"; tail -n 5 "$MNT/.holo/events"; return 1; }
-    done <"$1"
-}
-
-health() { head -n 1 "$MNT/.holo/health"; }
-told() { grep -q "$1" "$MNT/.holo/events"; }
-
-# within SECONDS command…: it succeeds before the time is over
-within() {
-    local i limit=$(($1 * 5))
-    shift
-    for ((i = 0; i < limit; i++)); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.2
-    done
-    "$@"
-}
+disk_work
 
 if ! disk_new; then
     echo "skipped: no $kind on a loop device here"
     exit 77
 fi
-trap disk_end EXIT
 holo_format
 holo_mount
 
