@@ -8,12 +8,13 @@
  *
  * Invariants:
  * 1. A sequence number is never used twice, not even after a failure: `next` only grows.
- * 2. Copies are changed one after the other, each synced before the next is touched, so that a crash
- *    spoils one at most.
+ * 2. Copies are changed three at a time, then the other two, which wait until the three are synced: so that a crash spoils
+ *    three at most. A copy that is written anew is alone.
  * 3. tail holds the last, partly filled block of entries as it is on disk.
  */
 #include "remap/log.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 enum {
     BLOCK = REMAP_BLOCK_SIZE,
     PER_BLOCK = BLOCK / REMAP_ENTRY_SIZE,
+    FIRST_COPIES = 3,
     SLACK = 4096, /* entries that a log may have beyond twice its table */
 };
 
@@ -138,14 +140,75 @@ bool remap_log_wants_rewrite(const struct remap_log *l, uint64_t live)
     return l->broken || slots_of(l) > 2 * live + SLACK;
 }
 
-static int copy_append(struct bfile *f, const void *blocks, size_t len, uint64_t off)
+/* ---- appending ---- */
+
+/* Something that ends with a sync of its own. */
+struct job {
+    int (*run)(void *arg);
+    void *arg;
+    int rc;
+};
+
+struct copy_write {
+    struct bfile *f;
+    const void *blocks;
+    size_t len;
+    uint64_t off;
+};
+
+static int copy_append(void *arg)
 {
-    int rc = bfile_pwrite(f, blocks, len, off);
-    return rc ? rc : f->ops->datasync(f);
+    const struct copy_write *w = arg;
+    int rc = bfile_pwrite(w->f, w->blocks, w->len, w->off);
+    return rc ? rc : w->f->ops->datasync(w->f);
 }
 
-int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n)
+static void *job_main(void *arg)
 {
+    struct job *j = arg;
+    j->rc = j->run(j->arg);
+    return NULL;
+}
+
+/*
+ * All at once, each in a thread of its own for as long as it takes: syncs that wait together cost a disk little more than one. The first
+ * error. Without threads one after the other.
+ */
+static int run_together(struct job *j, size_t n)
+{
+    pthread_t thread[REMAP_COPIES + 1];
+    size_t started = 1;
+    while (started < n && pthread_create(&thread[started], NULL, job_main, &j[started]) == 0)
+        started++;
+    for (size_t i = started; i < n; i++)
+        job_main(&j[i]);
+    job_main(&j[0]);
+    for (size_t i = 1; i < started; i++)
+        pthread_join(thread[i], NULL);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = j[i].rc;
+    return rc;
+}
+
+/* Copies first … end, and what is to be done beside them. */
+static int append_to(struct remap_log *l, size_t first, size_t end, size_t len, uint64_t at, const struct job *beside)
+{
+    struct copy_write w[REMAP_COPIES];
+    struct job j[REMAP_COPIES + 1];
+    size_t n = 0;
+    if (beside)
+        j[n++] = *beside;
+    for (size_t i = first; i < end; i++) {
+        w[i] = (struct copy_write){ l->copy[i], l->tail, len, at };
+        j[n++] = (struct job){ .run = copy_append, .arg = &w[i] };
+    }
+    return run_together(j, n);
+}
+
+int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n, int (*beside)(void *arg), void *arg)
+{
+    const struct job other = { .run = beside, .arg = arg };
     uint64_t slot = slots_of(l), at = remap_slot_offset(slot / PER_BLOCK * PER_BLOCK);
     size_t fill = (size_t)(slot % PER_BLOCK);
     for (size_t i = 0; i < n; i++) {
@@ -153,12 +216,12 @@ int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n)
         remap_entry_encode(&e[i], l->uuid, l->tail + (fill + i) * REMAP_ENTRY_SIZE);
     }
     size_t len = (fill + n + PER_BLOCK - 1) / PER_BLOCK * BLOCK;
-    for (size_t i = 0; i < REMAP_COPIES; i++) {
-        int rc = copy_append(l->copy[i], l->tail, len, at);
-        if (rc) {
-            l->broken = true;
-            return rc;
-        }
+    int rc = append_to(l, 0, FIRST_COPIES, len, at, beside ? &other : NULL);
+    if (rc == 0)
+        rc = append_to(l, FIRST_COPIES, REMAP_COPIES, len, at, NULL);
+    if (rc) {
+        l->broken = true;
+        return rc;
     }
     if (fill + n >= PER_BLOCK) {
         memmove(l->tail, l->tail + BLOCK, BLOCK);

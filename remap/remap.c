@@ -2,8 +2,10 @@
 /*
  * remap.c: bad block → spare block: the policy, and the spare files.
  *
- * Order of an add: spare block written, synced, read back past the cache; entry durable in five copies; then it
- * counts. A spare block that fails is passed over, and recorded as bad only once another one took the bytes:
+ * Order of an add: the spare block written, synced, read back past the cache, and meanwhile the entry durable in three copies; then in the
+ * other two; then it counts. After a crash in between an entry may name a spare block that has not its bytes: its checksum says so, and
+ * the block comes from parity, as before. A block that has a spare block already keeps it until the next one is written: first that, then
+ * the entry. A spare block that fails is passed over, and recorded as bad only once another one took the bytes:
  * when all of them fail, it is not the blocks.
  *
  * Locking: `change` serializes everything that changes the table, and is held across its syncs; lookups, reads
@@ -162,20 +164,30 @@ int remap_read(struct remap_table *t, uint32_t container, uint32_t file_block, v
     }
 }
 
-static int spare_write_locked(struct remap_table *t, const struct remap_place *p, const void *buf)
+/* A spare block that is being written. */
+struct filling {
+    struct remap_table *t;
+    struct remap_place p;
+    const void *buf;
+    int rc;
+};
+
+/* Write, sync, read back past the cache (change held by who waits for this). */
+static int spare_write(void *arg)
 {
-    struct bfile *f = t->spare_direct[p->spare];
-    if (!f)
-        return -EIO;
-    uint64_t off = (uint64_t)p->block * BLOCK;
-    memcpy(t->scratch, buf, BLOCK);
-    int rc = bfile_pwrite(f, t->scratch, BLOCK, off);
+    struct filling *x = arg;
+    struct remap_table *t = x->t;
+    struct bfile *f = t->spare_direct[x->p.spare];
+    uint64_t off = (uint64_t)x->p.block * BLOCK;
+    memcpy(t->scratch, x->buf, BLOCK);
+    int rc = f ? bfile_pwrite(f, t->scratch, BLOCK, off) : -EIO;
     if (rc == 0)
         rc = f->ops->datasync(f);
     if (rc == 0)
         rc = f->ops->pread(f, t->scratch + BLOCK, BLOCK, off);
     if (rc == 0 && memcmp(t->scratch, t->scratch + BLOCK, BLOCK) != 0)
         rc = -HOLO_ESUM;
+    x->rc = rc;
     return rc;
 }
 
@@ -191,59 +203,58 @@ static int log_rewrite_locked(struct remap_table *t)
     return rc;
 }
 
-static int log_append_locked(struct remap_table *t, struct remap_entry *e, size_t n)
+static int log_append_locked(struct remap_table *t, struct remap_entry *e, size_t n, struct filling *x)
 {
     struct remap_counts c;
     remap_map_counts(t->map, &c);
     int rc = remap_log_wants_rewrite(t->log, c.remaps + c.bad) ? log_rewrite_locked(t) : 0;
-    return rc ? rc : remap_log_append(t->log, e, n);
+    return rc ? rc : remap_log_append(t->log, e, n, x ? spare_write : NULL, x);
 }
 
-/* A copy whose write or sync failed is replaced by a new file before the second try. */
-static int commit_locked(struct remap_table *t, struct remap_entry *e, size_t n)
+/* A copy whose write or sync failed is replaced by a new file before the second try. Not when it is the spare block (x) that fails. */
+static int commit_locked(struct remap_table *t, struct remap_entry *e, size_t n, struct filling *x)
 {
-    int rc = log_append_locked(t, e, n);
-    if (rc)
-        rc = log_append_locked(t, e, n);
+    int rc = log_append_locked(t, e, n, x);
+    if (rc && !(x && x->rc))
+        rc = log_append_locked(t, e, n, x);
     for (size_t i = 0; i < n && rc == 0; i++)
         remap_map_apply(t->map, &e[i]);
     return rc;
 }
 
-/* Put the bytes into the first spare block that takes them; entries: the blocks that did not, then the add. */
-static int spare_fill_locked(struct remap_table *t, const void *buf, struct remap_entry e[TRIES], size_t *n)
+/* Try spare blocks until one takes the bytes; entries: the blocks that did not, then the add. */
+static int fill_and_commit(struct remap_table *t, const struct remap_entry *add, const void *buf)
 {
+    struct remap_entry e[TRIES];
     struct remap_counts c;
+    bool again = remap_map_find(t->map, add->container, add->file_block, NULL);
     remap_map_counts(t->map, &c);
     uint64_t n_free = c.blocks - c.used - c.bad;
     int rc = -HOLO_EREMAPFULL;
-    for (*n = 0; *n < TRIES && *n < n_free;) {
-        struct remap_place p;
-        if (!remap_map_next_free(t->map, &p))
+    for (size_t n = 0; n < TRIES && n < n_free; n++) {
+        struct filling x = { .t = t, .buf = buf };
+        if (!remap_map_next_free(t->map, &x.p))
             break;
-        rc = spare_write_locked(t, &p, buf);
-        uint32_t number = remap_log_header(t->log)->spare[p.spare].number;
-        e[(*n)++] = (struct remap_entry){ .kind = rc ? REMAP_SPARE_BAD : REMAP_ADD, .spare = number, .spare_block = p.block };
+        e[n] = *add;
+        e[n].spare = remap_log_header(t->log)->spare[x.p.spare].number;
+        e[n].spare_block = x.p.block;
+        rc = again ? spare_write(&x) : 0;
         if (rc == 0)
+            rc = commit_locked(t, e, n + 1, again ? NULL : &x);
+        if (rc == 0 || !x.rc)
             break;
-        log_warn("spare %04u block %u is bad: %s", (unsigned)number, (unsigned)p.block, holo_strerror(rc));
+        e[n].kind = REMAP_SPARE_BAD;
+        log_warn("spare %04u block %u is bad: %s", (unsigned)e[n].spare, (unsigned)x.p.block, holo_strerror(rc));
     }
     return rc;
 }
 
 static int add_locked(struct remap_table *t, uint32_t container, uint32_t file_block, const void *buf)
 {
-    struct remap_entry e[TRIES];
-    size_t n;
+    const struct remap_entry add = { .kind = REMAP_ADD, .container = container, .file_block = file_block,
+                                     .sum = remap_block_sum(t->uuid, container, file_block, buf) };
     int rc = remap_map_reserve(t->map);
-    if (rc == 0)
-        rc = spare_fill_locked(t, buf, e, &n);
-    if (rc)
-        return rc;
-    e[n - 1].container = container;
-    e[n - 1].file_block = file_block;
-    e[n - 1].sum = remap_block_sum(t->uuid, container, file_block, buf);
-    return commit_locked(t, e, n);
+    return rc ? rc : fill_and_commit(t, &add, buf);
 }
 
 int remap_add(struct remap_table *t, uint32_t container, uint32_t file_block, const void *buf)
@@ -280,7 +291,7 @@ int remap_drop_container(struct remap_table *t, uint32_t container)
     int rc = 0;
     if (remap_map_has(t->map, container)) {
         struct remap_entry e = { .kind = REMAP_DROP_CONTAINER, .container = container };
-        rc = commit_locked(t, &e, 1);
+        rc = commit_locked(t, &e, 1, NULL);
     }
     mutex_unlock(&t->change);
     return rc;

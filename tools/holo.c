@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/bench_ecc.h"
+#include "tools/bench_remap.h"
 #include "tools/holo_clean.h"
 #include "tools/holo_dump.h"
 #include "tools/holo_mount.h"
@@ -18,7 +19,7 @@
 static int usage(void)
 {
     fprintf(stderr, "holo: usage: holo status MNT [--json] | scrub COMMAND [OPTIONS] MNT | clean [--wait] MNT | seal MNT | sync MNT | "
-                    "events MNT | dump container|superblock FILE [--json] | bench ecc [OPTIONS]\n");
+                    "events MNT | dump container|superblock FILE [--json] | bench ecc|remap [OPTIONS]\n");
     return EXIT_USAGE;
 }
 
@@ -50,6 +51,8 @@ int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "bench") == 0 && strcmp(argv[2], "ecc") == 0)
         return holo_bench_ecc(argc - 2, argv + 2);
+    if (argc > 2 && strcmp(argv[1], "bench") == 0 && strcmp(argv[2], "remap") == 0)
+        return holo_bench_remap(argc - 2, argv + 2);
     if (argc > 2 && strcmp(argv[1], "scrub") == 0)
         return holo_scrub(argc - 1, argv + 1);
     bool json = argc > 1 && strcmp(argv[argc - 1], "--json") == 0;

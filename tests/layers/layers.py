@@ -15,7 +15,7 @@ ALLOWED = {
     "meta": {"base"},
     "core": {"base", "ecc", "cuda", "store", "remap", "meta"},
     "fuse": {"core", "base"},
-    "tools": {"core", "cuda", "ecc", "base"},
+    "tools": {"core", "cuda", "ecc", "remap", "base"},
 }
 # Libraries that belong to one folder.
 SYSTEM = {

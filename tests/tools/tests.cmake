@@ -2,4 +2,5 @@
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   add_test(NAME tools.bench_ecc COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/tools/bench_ecc.py $<TARGET_FILE:holo>)
+  add_test(NAME tools.bench_remap COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/tools/bench_remap.py $<TARGET_FILE:holo>)
 endif()
