@@ -78,18 +78,18 @@ struct rebuild {
     int64_t time_ns;  /* of the last txg applied */
     uint64_t end;     /* frames from this txg on are not wanted; 0: all are */
     struct beginning {
-        uint64_t epoch, txg;
-    } *begun;         /* epochs and their first txgs: older epochs' from there on are void */
+        uint64_t epoch, txg, base_epoch;
+    } *begun;         /* epochs, their first txgs, what they build on: older epochs' from there on are void, and all of those between the two */
     size_t n_begun;
 };
 
-static int note_beginning(struct rebuild *b, uint64_t epoch, uint64_t txg)
+static int note_beginning(struct rebuild *b, uint64_t epoch, uint64_t txg, uint64_t base_epoch)
 {
     struct beginning *v = realloc(b->begun, (b->n_begun + 1) * sizeof(*v));
     if (!v)
         return -ENOMEM;
     b->begun = v;
-    v[b->n_begun++] = (struct beginning){ epoch, txg };
+    v[b->n_begun++] = (struct beginning){ epoch, txg, base_epoch };
     return 0;
 }
 
@@ -99,7 +99,7 @@ static int note_ring(struct rebuild *b, const struct ring_txg *t, size_t n)
     int e = 0;
     for (size_t i = 0; i < n && !e; i++) {
         if (t[i].base_epoch && (i == 0 || t[i].epoch != t[i - 1].epoch))
-            e = note_beginning(b, t[i].epoch, t[i].base_txg + 1);
+            e = note_beginning(b, t[i].epoch, t[i].base_txg + 1, t[i].base_epoch);
     }
     return e;
 }
@@ -107,7 +107,8 @@ static int note_ring(struct rebuild *b, const struct ring_txg *t, size_t n)
 static bool frame_is_void(const struct rebuild *b, const struct frame *f)
 {
     for (size_t i = 0; i < b->n_begun; i++) {
-        if (f->epoch < b->begun[i].epoch && f->txg >= b->begun[i].txg)
+        const struct beginning *g = &b->begun[i];
+        if (f->epoch < g->epoch && (f->txg >= g->txg || f->epoch > g->base_epoch))
             return true;
     }
     return false;
@@ -239,12 +240,14 @@ static int count_parts(struct rebuild *b, const struct frame *f)
     return 0;
 }
 
-static void advance(struct rebuild *b, const struct frame *f)
+/* The state is that of f from now on; recovery asks the rows whether the ring says the same. */
+static int advance(struct rebuild *b, const struct frame *f)
 {
     struct meta_state *s = &b->fs->state;
     s->txg = f->txg;
     s->epoch = f->epoch;
     s->txg_hash = f->chain;
+    return f->flags & FRAME_LAST ? meta_txg_put(b->fs->index, f->txg, f->epoch, f->chain, f->time_ns, 0, f->len) : 0;
 }
 
 static int apply_dump_frame(struct rebuild *b, const struct frame *f)
@@ -252,7 +255,8 @@ static int apply_dump_frame(struct rebuild *b, const struct frame *f)
     if (f->kind != FRAME_DUMP || f->txg != b->dump_txg)
         return 0;
     int e = apply_records(b->a, f->txg, f->records, f->len);
-    advance(b, f);
+    if (!e)
+        e = advance(b, f);
     b->fs->state.dump_txg = b->dump_txg;
     return e;
 }
@@ -280,14 +284,15 @@ static int apply_log_frame(struct rebuild *b, const struct frame *f)
     if (f->kind != FRAME_LOG || (b->end && f->txg >= b->end))
         return 0;
     if (f->txg <= s->txg && f->epoch > s->epoch && !b->end) {
-        int e = note_beginning(b, f->epoch, f->txg);
+        int e = note_beginning(b, f->epoch, f->txg, UINT64_MAX);
         return e ? e : -EAGAIN;
     }
     if (f->txg < s->txg || (f->txg == s->txg && (f->part == 0 || !b->inside)))
         return 0;
     look_for_gap(b, f);
     int e = apply_records(b->a, f->txg, f->records, f->len);
-    advance(b, f);
+    if (!e)
+        e = advance(b, f);
     b->inside = !(f->flags & FRAME_LAST);
     b->next_part = f->part + 1;
     b->time_ns = f->time_ns;

@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "core/apply.h"
@@ -106,6 +108,8 @@ static const char *index_misfit(const struct holofs *fs, const struct ring_scan_
     if (scan->n == 0)
         return NULL;
     const struct ring_txg *newest = &scan->txgs[scan->n - 1];
+    if (s->txg == 0)
+        return "it was not finished";
     if (s->txg > newest->txg && s->epoch < newest->epoch)
         return "the index follows another history";
     if (s->txg + 1 < scan->txgs[0].txg && scan->txgs[0].lsn == scan->tail)
@@ -118,18 +122,38 @@ static const char *index_misfit(const struct holofs *fs, const struct ring_scan_
     return NULL;
 }
 
+/* May t be applied to what the index has, or has it been? */
+static bool follows(const struct meta_state *s, const struct ring_txg *t)
+{
+    if (t->txg == s->txg && t->chain)
+        return t->epoch == s->epoch && t->chain == s->txg_hash;
+    return t->txg < s->txg || (t->epoch >= s->epoch && !is_void(s->epoch, s->txg, s->txg_hash, t));
+}
+
+static bool all_follow(const struct meta_state *s, const struct ring_log *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (!follows(s, &l->v[i].t))
+            return false;
+    }
+    return true;
+}
+
 /*
- * The index, which is whole, has applied what the ring does not have: the ring lost it, or is an old copy. Of the ring counts what the
- * index has applied as well.
+ * The index, which is whole or was made anew from the containers, has applied what the ring does not have: the ring lost it, is an old
+ * copy, or is of another history, as when a copy of the store was mounted elsewhere and files of both were put together. Of the ring counts
+ * what the index has applied as well. What a ring of another history says beyond that is lost, and told.
  */
 static void follow_index(struct holofs *fs, struct ring_log *l)
 {
     const struct meta_state *s = &fs->state;
     const struct ring_txg *newest = l->scan.n ? &l->scan.txgs[l->scan.n - 1] : NULL;
+    bool foreign = !all_follow(s, l);
     size_t n = 0;
-    if (newest && newest->txg >= s->txg && newest->epoch >= s->epoch)
+    if (newest && newest->txg >= s->txg && newest->epoch >= s->epoch && !foreign)
         return;
-    event_add(fs, "ring_behind", "s:I, s:I", "ring_txg", (json_int_t)(newest ? newest->txg : 0), "index_txg", (json_int_t)s->txg);
+    event_add(fs, foreign ? "ring_foreign" : "ring_behind", "s:I, s:I", "ring_txg", (json_int_t)(newest ? newest->txg : 0), "index_txg",
+              (json_int_t)s->txg);
     for (size_t i = 0; i < l->n; i++) {
         uint64_t epoch, hash;
         const struct ring_txg *t = &l->v[i].t;
@@ -140,6 +164,10 @@ static void follow_index(struct holofs *fs, struct ring_log *l)
     fs->loss.any = true;
     if (newest)
         fs->loss.last_epoch = s->epoch;
+    if (newest && foreign && newest->txg > s->txg)
+        note_gap(fs, s->txg + 1, newest->txg, 0, newest->time_ns);
+    if (fs->loss.hold) /* its rows are of what the containers say; on an older state the ring could be applied, of another history */
+        fs->loss.held.txg = fs->loss.held.epoch = fs->loss.held.txg_hash = 0;
 }
 
 static int open_index(struct holofs *fs, struct ring_log *l)
@@ -155,10 +183,8 @@ static int open_index(struct holofs *fs, struct ring_log *l)
         e = meta_verify(fs->index);
     if (!e)
         why = index_misfit(fs, &l->scan);
-    if (!e && !why) {
-        follow_index(fs, l);
+    if (!e && !why)
         return 0;
-    }
     if (fs->index)
         meta_close(fs->index);
     fs->index = NULL;
@@ -517,6 +543,8 @@ static int recover_log(struct holofs *fs, struct ring_log *l, const char **step)
     *step = "index";
     e = open_index(fs, l);
     if (!e)
+        follow_index(fs, l);
+    if (!e)
         e = apply_ring(fs, l);
     if (disk_is_full(e) && !fs->read_only && release_reserve(fs))
         e = apply_ring(fs, l);
@@ -535,6 +563,15 @@ static int recover_log(struct holofs *fs, struct ring_log *l, const char **step)
     return e ? e : ctab_each(fs, place_head, fs);
 }
 
+/* Random, so that two copies of a store that are mounted on two machines never use the same epoch. */
+static uint64_t epoch_step(void)
+{
+    uint32_t n;
+    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != (ssize_t)sizeof(n))
+        n = (uint32_t)clock_real_ns();
+    return (uint64_t)n + 1;
+}
+
 int recover(struct holofs *fs, char *why, size_t why_cap)
 {
     struct ring_log l = { 0 };
@@ -545,7 +582,7 @@ int recover(struct holofs *fs, char *why, size_t why_cap)
         fs->base_epoch = fs->state.epoch;
         fs->base_txg = fs->state.txg;
         fs->base_chain = fs->chain = fs->state.txg_hash;
-        fs->epoch = (epoch > l.scan.max_epoch ? epoch : l.scan.max_epoch) + 1;
+        fs->epoch = (epoch > l.scan.max_epoch ? epoch : l.scan.max_epoch) + epoch_step();
     } else {
         snprintf(why, why_cap, "%s: %s", step, holo_strerror(e));
     }

@@ -5,6 +5,7 @@
 #   decode  SOAK_GROUPS (100,000) damaged groups of each kind of damage
 #   flips   FLIPS_CONTAINERS (20) containers of 64 MiB with one flipped byte in a thousand; SEED chooses them (random)
 #   ruin    RUIN_ROUNDS (200) whole stores of each kind, damaged all over
+#   history HISTORY_SEEDS (50) times parts of another time or machine in a store
 #   bytes   damaged byte strings: SOAK_GROUPS / 20 of each kind, and one of 1 GiB
 #   faults  a store at work, every single call to its directory failing in every way
 #   power   power cuts of whole stores, for SOAK_MINUTES (60); SEED is the first seed (random)
@@ -14,7 +15,7 @@
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode flips ruin bytes faults power storm stress fuzz mount}
+parts=${SOAK_PARTS:-decode flips ruin history bytes faults power storm stress fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -40,6 +41,10 @@ part_flips() {
 
 part_ruin() {
     SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} RUIN_ROUNDS=${RUIN_ROUNDS:-200} program test_core_ruin
+}
+
+part_history() {
+    HISTORY_SEED=${SEED:-$((RANDOM * 32768 + RANDOM))} HISTORY_SEEDS=${HISTORY_SEEDS:-50} program test_core_history
 }
 
 part_bytes() {

@@ -2,6 +2,8 @@
 /* test_salvage.c: a log that has really lost something: what is lost is named and EIO, the rest is there, and the store goes on. */
 #include "tests/core/victim.h"
 
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "base/bytes.h"
@@ -506,6 +508,107 @@ static void containers_that_are_all_gone_cost_their_files_only(void **state)
     }
 }
 
+/* ---- killed before the mirror has followed ---- */
+
+static void drop_index(struct rig *r)
+{
+    static const char *const files[] = { "index.db", "index.db-wal", "index.db-sum0", "index.db-sum1" };
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        char name[PATH_MAX];
+        rig_name(r, files[i], name);
+        unlink(name);
+    }
+}
+
+/*
+ * Three files, a txg each, then kill -9; journal.1 is as it was before them. Blocks [first, first+n) of one of the txgs are wrong in
+ * journal.0, which is then the only copy.
+ */
+static void killed_before_the_mirror(struct rig *r, unsigned which, uint32_t first, uint32_t n)
+{
+    uint64_t *txg = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char name[PATH_MAX];
+    size_t len;
+    uint32_t blocks;
+    int status;
+    assert_true(txg != MAP_FAILED);
+    start_raw(r);
+    rig_close(r);
+    rig_name(r, "journal.1", name);
+    uint8_t *mirror = slurp(name, &len);
+    pid_t child = fork();
+    if (child == 0) {
+        rig_open(r);
+        txg[0] = synced_file(r, "one", 1, SMALL);
+        txg[1] = synced_file(r, "two", 2, BIG);
+        txg[2] = synced_file(r, "three", 3, SMALL);
+        kill(getpid(), SIGKILL);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+    int fd = open(name, O_WRONLY);
+    assert_true(fd >= 0 && pwrite(fd, mirror, len, 0) == (ssize_t)len);
+    close(fd);
+    uint32_t at = find_txg(r, txg[which], &blocks);
+    assert_true(at != UINT32_MAX);
+    ruin_blocks(r, "journal.0", at + first, n);
+    free(mirror);
+    munmap(txg, 4096);
+}
+
+static void damage_before_the_mirror_follows_costs_the_data_it_hits_and_is_told(void **state)
+{
+    (void)state;
+    struct rig r;
+    killed_before_the_mirror(&r, 1, 12, 2);
+    rig_open(&r);
+    assert_true(writable(&r));
+    assert_true(rig_event(&r, "data_lost", "\"path\":\"/two\""));
+    assert_false(rig_event(&r, "data_lost", "/one") || rig_event(&r, "data_lost", "/three") || rig_event(&r, "metadata_lost", "txg"));
+    rig_expect_file(&r, "one", 1, SMALL);
+    rig_expect_file(&r, "three", 3, SMALL);
+    unsigned lost = 0;
+    for (unsigned b = 0; b < BIG / RIG_BLOCK; b++) {
+        if (is_lost(&r, "two", b * RIG_BLOCK, RIG_BLOCK))
+            lost++;
+        else
+            expect_range(&r, "two", 2, BIG, b * RIG_BLOCK, RIG_BLOCK);
+    }
+    assert_true(lost >= 2 && lost <= 3);
+    rig_stop(&r);
+}
+
+/* The first block of an entry has the records: a whole txg is gone, and what follows it is not. */
+static void damage_before_the_mirror_follows_costs_the_records_it_hits_and_is_told(void **state)
+{
+    (void)state;
+    struct rig r;
+    killed_before_the_mirror(&r, 1, 0, 1);
+    drop_index(&r); /* it may have them */
+    rig_open(&r);
+    assert_false(writable(&r));
+    assert_true(rig_event(&r, "metadata_lost", "from_txg"));
+    rig_expect_file(&r, "one", 1, SMALL);
+    rig_expect_file(&r, "three", 3, SMALL);
+    assert_int_equal(rig_find(&r, RIG_ROOT, "two"), 0);
+    rig_stop(&r);
+}
+
+/* DESIGN.md, Limits: the last commit and every copy of it destroyed together cannot be told from a crash. The index would be one. */
+static void damage_of_the_last_commit_before_the_mirror_follows_looks_like_a_crash(void **state)
+{
+    (void)state;
+    struct rig r;
+    killed_before_the_mirror(&r, 2, 0, 1);
+    drop_index(&r);
+    rig_open(&r);
+    assert_true(writable(&r));
+    assert_false(rig_event(&r, "metadata_lost", "txg") || rig_event(&r, "data_lost", "path"));
+    rig_expect_file(&r, "one", 1, SMALL);
+    rig_expect_file(&r, "two", 2, BIG);
+    assert_int_equal(rig_find(&r, RIG_ROOT, "three"), 0);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +627,9 @@ int main(void)
         cmocka_unit_test(even_a_store_without_anything_gets_a_root_again),
         cmocka_unit_test(small_parts_that_are_gone_are_made_again),
         cmocka_unit_test(containers_that_are_all_gone_cost_their_files_only),
+        cmocka_unit_test(damage_before_the_mirror_follows_costs_the_data_it_hits_and_is_told),
+        cmocka_unit_test(damage_before_the_mirror_follows_costs_the_records_it_hits_and_is_told),
+        cmocka_unit_test(damage_of_the_last_commit_before_the_mirror_follows_looks_like_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
