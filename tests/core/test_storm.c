@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_storm.c: many threads in one small tree while containers are sealed, scrubbed, dumped and deleted beside them.
+ * test_storm.c: many threads in one small tree while containers are sealed, scrubbed, cleaned, dumped and deleted beside them.
  *
  * Every unit of a file says whose it is, where, and which version, and the rest of it follows from that: a torn unit, one of
  * another file, place or time is seen. Boards are files whose units have one writer each, so that a reader knows between which
  * versions it must be. Names that nobody touches are listed exactly once, and so are names that are replaced all the time.
  *
- * STORM_SEED, STORM_OPS (of each working thread), STORM_ROUNDS.
+ * STORM_SEED, STORM_OPS (of each working thread), STORM_ROUNDS, STORM_MIB (of the store that has hardly any room).
  */
 #include "tests/core/storm_tree.h"
 #include "tests/fsck/seen.h"
@@ -27,6 +27,8 @@ struct storm {
     struct rig r;
     uint64_t seed;
     unsigned ops;
+    bool tight; /* there may be no room now and then */
+    _Atomic uint64_t refused;
     _Atomic unsigned working;
     _Atomic uint64_t version, progress, listings, reads; /* progress: operations of those who work */
     pthread_mutex_t lock;
@@ -80,6 +82,10 @@ static bool put_units(struct worker *w, uint64_t ino, uint64_t first, uint64_t n
     for (uint64_t k = 0; k < n; k++)
         unit_make(ino, first + k, version, w->buf + k * size);
     ssize_t got = holofs_write(w->s->r.fs, ino, first * size, w->buf, n * size, false);
+    if (w->s->tight && (got == -ENOSPC || (got > 0 && got < (ssize_t)(n * size)))) {
+        w->s->refused++;
+        return false;
+    }
     if (got != (ssize_t)(n * size))
         wrong(w->s, "write of inode %llu: %zd (%s)", (unsigned long long)ino, got, got < 0 ? holo_strerror((int)got) : "short");
     return got == (ssize_t)(n * size);
@@ -135,8 +141,8 @@ static void *board_writer(void *arg)
             s->cell[b][k].begun = v;
         if (v % ZERO_EVERY == 0)
             punch(w, s->board[b], first, n);
-        else
-            put_units(w, s->board[b], first, n, v);
+        else if (!put_units(w, s->board[b], first, n, v))
+            continue;
         for (uint64_t k = first; k < first + n; k++)
             s->cell[b][k].done = v;
         if (any(w, 20) == 0)
@@ -184,7 +190,10 @@ static void expect_code(struct storm *s, const char *what, int e)
         if (e == usual[k])
             return;
     }
-    wrong(s, "%s: %s (%d)", what, holo_strerror(e), e);
+    if (e == -ENOSPC && s->tight)
+        s->refused++;
+    else
+        wrong(s, "%s: %s (%d)", what, holo_strerror(e), e);
 }
 
 static void name_of(struct worker *w, char out[16])
@@ -371,8 +380,11 @@ static void replace(struct worker *w, unsigned k, bool exchange)
     replaced_name(k, name);
     snprintf(beside, sizeof(beside), "%s.new", name);
     int e = holofs_create(fs, &cred, s->busy, beside, S_IFREG | 0644, 0, NULL, &a);
-    if (!e)
-        put_units(w, a.ino, 0, 1 + any(w, 8), ++s->version);
+    if (!e && !put_units(w, a.ino, 0, 1 + any(w, 8), ++s->version)) {
+        expect_code(s, "unlink", holofs_unlink(fs, s->busy, beside));
+        holofs_forget(fs, a.ino, 1);
+        return;
+    }
     if (!e && any(w, 6) == 0)
         sync_file(w, a.ino);
     if (!e)
@@ -502,7 +514,7 @@ static void *keeper(void *arg)
             e = holofs_health_text(s->r.fs, &b);
         if (!e)
             e = holofs_statfs(s->r.fs, &sp);
-        if (e)
+        if (e && !(s->tight && e == -ENOSPC))
             wrong(s, "%s: %s", c, holo_strerror(e));
         buf_fini(&b);
         rig_sleep_ms(1 + (unsigned)any(w, 20));
@@ -623,7 +635,7 @@ static unsigned setting(const char *name, unsigned otherwise)
     return v ? (unsigned)strtoul(v, NULL, 10) : otherwise;
 }
 
-static void storm(uint64_t seed, bool small_cache)
+static void storm(uint64_t seed, uint64_t cache_bytes, uint64_t size_limit_bytes)
 {
     struct storm *s = calloc(1, sizeof(*s));
     struct holofs_geometry g = rig_geometry();
@@ -634,17 +646,20 @@ static void storm(uint64_t seed, bool small_cache)
     rig_init(&s->r);
     s->r.opt.commit_seconds = 1;
     s->r.opt.engine = NULL; /* the fastest: parity of all these containers takes long in plain C */
-    if (small_cache)
-        s->r.opt.cache_bytes = 128 << 10;
+    if (cache_bytes)
+        s->r.opt.cache_bytes = cache_bytes;
+    g.size_limit_bytes = size_limit_bytes;
+    s->tight = size_limit_bytes != 0;
     rig_format(&s->r, &g);
     rig_open(&s->r);
-    if (small_cache)
+    if (cache_bytes)
         holofs_forgets_come(s->r.fs); /* what somebody refers to is evicted as well */
     prepare(s);
     run(s);
-    print_message("seed %llu: %llu containers sealed, %llu listings, %llu reads\n", (unsigned long long)seed,
-                  (unsigned long long)rig_stat(&s->r, "containers/sealed_since_mount"), (unsigned long long)s->listings,
-                  (unsigned long long)s->reads);
+    print_message("seed %llu: %llu containers sealed, %llu deleted, %llu listings, %llu reads, %llu times no room\n", (unsigned long long)seed,
+                  (unsigned long long)rig_stat(&s->r, "containers/sealed_since_mount"),
+                  (unsigned long long)rig_stat(&s->r, "containers/deleted_since_mount"), (unsigned long long)s->listings,
+                  (unsigned long long)s->reads, (unsigned long long)s->refused);
     check_tree(s);
     rig_stop(&s->r);
     pthread_mutex_destroy(&s->lock);
@@ -655,14 +670,21 @@ static void nothing_is_torn_lost_or_listed_twice_in_a_storm(void **state)
 {
     (void)state;
     for (unsigned k = 0; k < setting("STORM_ROUNDS", 1); k++)
-        storm(setting("STORM_SEED", 1) + k, false);
+        storm(setting("STORM_SEED", 1) + k, 0, 0);
 }
 
 static void the_same_when_hardly_anything_stays_in_memory(void **state)
 {
     (void)state;
     for (unsigned k = 0; k < setting("STORM_ROUNDS", 1); k++)
-        storm(setting("STORM_SEED", 1) + 1000 + k, true);
+        storm(setting("STORM_SEED", 1) + 1000 + k, 128 << 10, 0);
+}
+
+static void the_same_when_there_is_hardly_any_room(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < setting("STORM_ROUNDS", 1); k++)
+        storm(setting("STORM_SEED", 1) + 2000 + k, 0, (uint64_t)setting("STORM_MIB", 16) << 20);
 }
 
 int main(void)
@@ -670,6 +692,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_torn_lost_or_listed_twice_in_a_storm),
         cmocka_unit_test(the_same_when_hardly_anything_stays_in_memory),
+        cmocka_unit_test(the_same_when_there_is_hardly_any_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
