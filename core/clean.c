@@ -26,7 +26,7 @@
 
 #define IDLE_NS UINT64_C(10000000000)
 #define LEAVE_NS UINT64_C(3000000000)
-static const double share_run = 0.90, share_idle = 0.50, share_pressed = 31.0 / 32;
+static const double share_run = 0.94, share_idle = 0.50, share_pressed = 31.0 / 32;
 enum { IOPRIO_PROCESS = 1, IOPRIO_SHIFT = 13, IOPRIO_BEST_EFFORT = 2, IOPRIO_IDLE = 3, NICE_IDLE = 19, RUN_PASSES = 3 };
 
 struct candidate {
@@ -43,8 +43,11 @@ struct plan {
 /* ---- how it runs ---- */
 
 /* Nobody waits for the cleaner while it reads and writes containers; they may wait for it while it holds locks and commits. */
-static void set_idle(bool idle)
+static void set_idle(struct clean_state *c, bool idle)
 {
+    if (idle == c->is_idle)
+        return;
+    c->is_idle = idle;
     syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, (idle ? IOPRIO_IDLE : IOPRIO_BEST_EFFORT) << IOPRIO_SHIFT | (idle ? 7 : 4));
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), idle ? NICE_IDLE : 0); /* back only where that is allowed */
 }
@@ -59,6 +62,8 @@ static void keep_rate(struct holofs *fs, uint64_t bytes)
 {
     struct clean_state *c = &fs->clean;
     uint64_t rate = c->rate;
+    if (must_hurry(c))
+        set_idle(c, false);
     if (!rate || fs->stopping)
         return;
     mutex_lock(&c->lock);
@@ -116,7 +121,11 @@ int clean_set_rate(struct holofs *fs, const char *text, size_t len)
             return -EINVAL;
         v = v * 10 + (uint64_t)(text[i] - '0');
     }
-    fs->clean.rate = v;
+    struct clean_state *c = &fs->clean;
+    mutex_lock(&c->lock);
+    c->rate = v;
+    c->debt_ns = 0; /* of another rate */
+    mutex_unlock(&c->lock);
     clean_wake(fs);
     return 0;
 }
@@ -251,77 +260,11 @@ static int catch_up(struct holofs *fs)
 static int clean_one(struct clean_batch *b, uint32_t id)
 {
     struct clean_state *c = &b->fs->clean;
-    set_idle(!must_hurry(c));
+    set_idle(c, !must_hurry(c));
     int e = clean_victim(b, id);
-    set_idle(false);
+    set_idle(c, false);
     c->containers += !e;
     c->run_containers += !e;
-    return e;
-}
-
-/* Clean the first n of a plan, all of one R, to the end. */
-static int clean_some(struct clean_batch *b, const struct candidate *v, size_t n)
-{
-    int e = 0;
-    for (size_t i = 0; i < n && !e; i++)
-        e = clean_one(b, v[i].id);
-    return e ? e : clean_finish(b);
-}
-
-/* A pass over all containers of a share below max. *done: how many were cleaned. */
-static int clean_pass(struct clean_batch *b, double max, size_t *done)
-{
-    struct plan p;
-    int e = make_plan(b->fs, max, &p);
-    b->fs->clean.run_total += p.n;
-    for (size_t at = 0, n; at < p.n && !e; at += n) {
-        n = same_r(p.v + at, p.n - at);
-        uint64_t file = 0;
-        for (size_t i = 0; i < n; i++)
-            file += p.v[at + i].file;
-        if (gain_of(b->fs, p.v + at, n) < file / 32 + BLOCK_SIZE) {
-            b->fs->clean.run_total -= n;
-            continue;
-        }
-        e = clean_some(b, p.v + at, n);
-        *done += n;
-    }
-    free(p.v);
-    return e;
-}
-
-/* Metadata takes more than a twentieth of the space, most of it the log behind the last dump: dumps replace it. Two are kept. */
-static void squeeze_metadata(struct holofs *fs)
-{
-    struct backing_space s;
-    for (int i = 0; i < 2 && !fs->stopping && fs->backing->ops->space(fs->backing, &s) == 0; i++) {
-        uint64_t log, all, dump;
-        mutex_lock(&fs->head_lock);
-        uint64_t files = fs->container_file_bytes;
-        mutex_unlock(&fs->head_lock);
-        space_of_metadata(fs, &log, &all, &dump);
-        if (all < files / 20 || all < 3 * dump || !space_for_dump(fs, &s) || dump_run(fs))
-            return;
-    }
-}
-
-static int whole_run(struct clean_batch *b)
-{
-    struct holofs *fs = b->fs;
-    struct clean_state *c = &fs->clean;
-    c->run_containers = c->run_total = c->run_moved_bytes = c->run_freed_bytes = 0;
-    c->state = "cleaning";
-    int64_t before = given_back(fs);
-    int e = catch_up(fs);
-    for (int pass = 0; pass < RUN_PASSES && !e; pass++) {
-        size_t done = 0;
-        e = clean_pass(b, share_run, &done);
-        if (!done)
-            break;
-    }
-    if (!e)
-        squeeze_metadata(fs);
-    c->run_freed_bytes = given_back(fs) > before ? (uint64_t)(given_back(fs) - before) : 0;
     return e;
 }
 
@@ -413,6 +356,81 @@ static void rounds(struct clean_batch *b)
         mutex_unlock(&c->lock);
     }
     c->pressed = room_is_short(fs, 1);
+}
+
+/* ---- what is asked for, and what is done when nobody is there ---- */
+
+/* Clean the first n of a plan, all of one R, to the end. Who waits for room comes between; the rounds take containers of the plan as well. */
+static int clean_some(struct clean_batch *b, const struct candidate *v, size_t n)
+{
+    int e = 0;
+    for (size_t i = 0; i < n && !e; i++) {
+        e = clean_one(b, v[i].id);
+        if (!e && round_is_wanted(&b->fs->clean)) {
+            e = clean_finish(b);
+            if (!e)
+                rounds(b);
+            b->fs->clean.state = "cleaning";
+        }
+    }
+    return e ? e : clean_finish(b);
+}
+
+/* A pass over all containers of a share below max. *done: how many were cleaned. */
+static int clean_pass(struct clean_batch *b, double max, size_t *done)
+{
+    struct plan p;
+    int e = make_plan(b->fs, max, &p);
+    b->fs->clean.run_total += p.n;
+    for (size_t at = 0, n; at < p.n && !e; at += n) {
+        n = same_r(p.v + at, p.n - at);
+        uint64_t file = 0;
+        for (size_t i = 0; i < n; i++)
+            file += p.v[at + i].file;
+        if (gain_of(b->fs, p.v + at, n) < file / 32 + BLOCK_SIZE) {
+            b->fs->clean.run_total -= n;
+            continue;
+        }
+        e = clean_some(b, p.v + at, n);
+        *done += n;
+    }
+    free(p.v);
+    return e;
+}
+
+/* Metadata takes more than a twentieth of the space, most of it the log behind the last dump: dumps replace it. Two are kept. */
+static void squeeze_metadata(struct holofs *fs)
+{
+    struct backing_space s;
+    for (int i = 0; i < 2 && !fs->stopping && fs->backing->ops->space(fs->backing, &s) == 0; i++) {
+        uint64_t log, all, dump;
+        mutex_lock(&fs->head_lock);
+        uint64_t files = fs->container_file_bytes;
+        mutex_unlock(&fs->head_lock);
+        space_of_metadata(fs, &log, &all, &dump);
+        if (all < files / 20 || all < 3 * dump || !space_for_dump(fs, &s) || dump_run(fs))
+            return;
+    }
+}
+
+static int whole_run(struct clean_batch *b)
+{
+    struct holofs *fs = b->fs;
+    struct clean_state *c = &fs->clean;
+    c->run_containers = c->run_total = c->run_moved_bytes = c->run_freed_bytes = 0;
+    c->state = "cleaning";
+    int64_t before = given_back(fs);
+    int e = catch_up(fs);
+    for (int pass = 0; pass < RUN_PASSES && !e; pass++) {
+        size_t done = 0;
+        e = clean_pass(b, share_run, &done);
+        if (!done)
+            break;
+    }
+    if (!e)
+        squeeze_metadata(fs);
+    c->run_freed_bytes = given_back(fs) > before ? (uint64_t)(given_back(fs) - before) : 0;
+    return e;
 }
 
 static uint64_t traffic(const struct holofs *fs)

@@ -492,8 +492,8 @@ static int copy_living(struct clean_batch *b, struct container *c, int (*find)(s
 int clean_victim(struct clean_batch *b, uint32_t id)
 {
     struct container *c = ctab_find(b->fs, id);
-    if (!c)
-        return 0;
+    if (!c || c->state != CONTAINER_SEALED || c->cleaning || c->quarantined || c->deleting)
+        return 0; /* not since the plan was made */
     int e = note_victim(b, c);
     return e ? e : copy_living(b, c, living_by_directory);
 }

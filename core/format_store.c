@@ -32,7 +32,7 @@ static int choose(struct superblock *sb, const struct holofs_geometry *g, uint64
     sb->meta_r = g->meta_r ? g->meta_r : sb->r > 5 ? sb->r : 5;
     sb->seed_base = g->seed_base;
     uint64_t container = g->nmax ? (uint64_t)g->nmax * BLOCK_SIZE : 64u * MIB;
-    while (!g->nmax && container > MIB && container * 24 > total)
+    while (!g->nmax && container > MIB && container * 64 > total)
         container /= 2;
     sb->nmax = (uint32_t)(container / BLOCK_SIZE);
     uint64_t ring = g->ring_blocks ? (uint64_t)g->ring_blocks * BLOCK_SIZE : 2 * container + (container < 32u * MIB ? container : 32u * MIB);

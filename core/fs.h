@@ -192,6 +192,7 @@ struct clean_state {
     uint64_t rounds_wanted, rounds_begun, rounds_done;
     bool gained;                /* the last round made room */
     uint64_t debt_ns;           /* of the rate */
+    bool is_idle;               /* its priority; the cleaner's */
     uint64_t barren_seq;        /* nothing can be gained until the log goes on from here */
     _Atomic uint64_t rate;      /* bytes a second, 0: no limit */
     const char *_Atomic state;

@@ -207,7 +207,7 @@ static json_t *cleaner(struct holofs *fs)
     put(o, "quarantined", count_quarantined(fs));
     json_object_set_new(o, "write_amplification", json_real(stored ? ratio(stored + c->moved_bytes, stored) : 1.0));
     put(o, "stalls", c->stalls);
-    put(o, "longest_stall_ms", c->longest_stall_ns / 1000000);
+    put(o, "longest_stall_ms", (c->longest_stall_ns + 999999) / 1000000);
     put(o, "rate_bytes_per_s", c->rate);
     put(o, "runs", c->runs);
     json_object_set_new(o, "run", json_pack("{s:I, s:I, s:I, s:I, s:s}", "containers", (json_int_t)c->run_containers, "of",

@@ -145,6 +145,54 @@ static void a_full_store_loses_nothing_and_frees(void **state)
     fills_and_empties(0, 40 * MIB);
 }
 
+/* ---- what statfs says ---- */
+
+/* Write a file of random bytes in pieces of `piece` until there is no room. Returns how many bytes went in. */
+static uint64_t write_all(struct full *x, const char *name, size_t piece)
+{
+    uint8_t *p = malloc(piece);
+    uint64_t at = 0, ino = rig_create(&x->r, name);
+    ssize_t n = 1;
+    while (n > 0) {
+        rig_fill(at + 1, p, piece);
+        n = holofs_write(x->r.fs, ino, at, p, piece, false);
+        at += n > 0 ? (uint64_t)n : 0;
+    }
+    assert_int_equal(n, -ENOSPC);
+    free(p);
+    return at;
+}
+
+/* Between 85 and 106 of a hundred bytes that are said to be free can be written, and at most 5 are said to be free then. */
+static void promise(unsigned mib, uint64_t limit, size_t piece)
+{
+    struct full x;
+    alarm(120);
+    if (!full_start(&x, mib, limit))
+        skip();
+    for (int round = 0; round < 2; round++) {
+        uint64_t before = free_bytes(&x), got = write_all(&x, round ? "second" : "first", piece), after = free_bytes(&x);
+        print_message("%s, pieces of %zu: %llu bytes said to be free, %llu written (%.1f %%), %llu left\n", limit ? "a store with a size" : "a small disk",
+                      piece, (unsigned long long)before, (unsigned long long)got, 100.0 * (double)got / (double)before, (unsigned long long)after);
+        assert_true(got >= before / 100 * 85 && got <= before / 100 * 106 && after <= before / 20);
+        assert_int_equal(holofs_unlink(x.r.fs, RIG_ROOT, round ? "second" : "first"), 0);
+        rig_do(&x.r, "sync");
+        for (int i = 0; i < 100 && free_bytes(&x) < before / 10 * 9; i++)
+            rig_sleep_ms(20);
+    }
+    full_stop(&x);
+    alarm(0);
+}
+
+static void what_is_said_to_be_free_can_be_written(void **state)
+{
+    (void)state;
+    promise(0, 48 * MIB, 131072);
+    promise(0, 48 * MIB, 4096);
+    promise(64, 0, 131072);
+    promise(64, 0, 4096);
+}
+
 /* Small files, so that metadata meets the wall as well. */
 static void names_until_it_is_full(void **state)
 {
@@ -244,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_loses_nothing_and_frees),
         cmocka_unit_test(a_full_store_loses_nothing_and_frees),
+        cmocka_unit_test(what_is_said_to_be_free_can_be_written),
         cmocka_unit_test(names_until_it_is_full),
         cmocka_unit_test(names_alone_until_it_is_full),
     };
