@@ -610,7 +610,13 @@ static int note_feature(struct holofs *fs)
     mutex_lock(&fs->super_lock);
     fs->sb.incompat |= SUPER_INCOMPAT_MOVES;
     mutex_unlock(&fs->super_lock);
-    return super_update(fs, false);
+    int e = super_update(fs, false);
+    if (e) { /* it has to be asked for again */
+        mutex_lock(&fs->super_lock);
+        fs->sb.incompat &= ~SUPER_INCOMPAT_MOVES;
+        mutex_unlock(&fs->super_lock);
+    }
+    return e;
 }
 
 /* The new container's file is durable: it is known from here on. */

@@ -388,6 +388,28 @@ static void what_cannot_be_deleted_goes_with_the_next_mount(void **state)
     c.posix->ops->close(c.posix);
 }
 
+/* An older program must not open a store with moves: the superblocks say so before there are any, however often that takes. */
+static void nothing_is_moved_before_the_superblocks_tell_of_moves(void **state)
+{
+    (void)state;
+    struct blocks b;
+    struct cut c;
+    struct holofs_geometry g = small_geometry(0);
+    start_on(&b, &g, &c);
+    make_holes(&b, 384);
+    backing_fault_add(c.fault, &(struct fault_rule){ .ops = FAULT_WRITE, .kind = FAULT_ERROR, .err = EIO, .name = "superblock.*" });
+    clean(&b.r);
+    clean(&b.r);
+    assert_int_equal(rig_stat(&b.r, "containers/deleted_since_mount"), 0);
+    backing_fault_clear(c.fault);
+    clean(&b.r);
+    assert_true(rig_stat(&b.r, "containers/deleted_since_mount") > 0);
+    expect_blocks(&b);
+    die(&b, &c);
+    expect_blocks(&b);
+    stop(&b);
+}
+
 static void drop_index(struct blocks *b)
 {
     static const char *const names[] = { "index.db", "index.db-wal", "index.db-shm" };
@@ -785,6 +807,7 @@ int main(void)
         cmocka_unit_test(writers_without_room_come_before_a_run),
         cmocka_unit_test(killed_at_any_point_it_loses_nothing),
         cmocka_unit_test(what_cannot_be_deleted_goes_with_the_next_mount),
+        cmocka_unit_test(nothing_is_moved_before_the_superblocks_tell_of_moves),
         cmocka_unit_test(moves_lose_against_later_writes_in_replay_and_rebuild),
         cmocka_unit_test(races_with_writers_and_truncations_are_lost),
         cmocka_unit_test(a_bad_block_is_repaired_on_the_way),
