@@ -430,8 +430,12 @@ static void make_image(const char *out, const char *prefix, const struct kind *k
     rig_open(&m.r);
     make_names(&m);
     make_contents(&m);
-    if (k->what & DUMPED)
+    if (k->what & DUMPED) {
+        rig_do(&m.r, "sync");
+        indexer_wait(m.r.fs, m.r.fs->committed_txg, true); /* a dump is of what the index has */
         rig_do(&m.r, "dump");
+        rig_scrub(&m.r);
+    }
     if (k->what & REMAPPED)
         make_remaps(&m);
     if (k->what & CLEANED)
