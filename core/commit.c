@@ -20,6 +20,8 @@
 #include "core/head.h"
 #include "core/log.h"
 
+enum { SEAL_LOOK_NS = 100000000 }; /* a store that fails wakes nobody who waits for the sealer */
+
 /* Data of open heads that goes into the ring. */
 struct gather {
     struct ring_data *data;
@@ -200,12 +202,14 @@ static int push_out(struct holofs *fs, uint64_t lsn)
     return 0;
 }
 
-/* Wait for the sealer's queue (COMMIT may be held). */
+/* Wait for the sealer's queue (COMMIT may be held). Only an attempt that began since then says that it cannot be written. */
 static int wait_sealing(struct holofs *fs)
 {
     mutex_lock(&fs->head_lock);
-    while (fs->n_sealing && !trouble_now(fs, TROUBLE_SEAL))
-        mutex_wait(&fs->head_lock, &fs->head_cond);
+    uint64_t want = fs->seals_begun + 1;
+    pthread_cond_broadcast(&fs->head_cond); /* the sealer may be resting after one */
+    while (fs->n_sealing && !fs->failed && (!trouble_now(fs, TROUBLE_SEAL) || fs->seals_ended < want))
+        mutex_timedwait(&fs->head_lock, &fs->head_cond, SEAL_LOOK_NS);
     int e = fs->n_sealing ? trouble_now(fs, TROUBLE_SEAL) : fs->failed;
     mutex_unlock(&fs->head_lock);
     return e;

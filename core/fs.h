@@ -268,6 +268,7 @@ struct holofs {
     struct head *metalog;            /* frames of committed txgs; COMMIT */
     struct head *sealing, **sealing_last; /* queue of the sealer, being sealed, or sealed and not committed yet */
     _Atomic unsigned n_sealing;      /* of them, not sealed yet */
+    uint64_t seals_begun, seals_ended; /* HEAD; the sealer's attempts */
     uint32_t next_container;
     bool sealer_stop;
     _Atomic uint32_t previous_meta;  /* newest sealed metadata log container */

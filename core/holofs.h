@@ -36,6 +36,7 @@ struct holofs_options {
     uint64_t clean_rate;     /* bytes a second that the cleaner moves while nobody waits for room; 0: as fast as it can */
     bool check_all;          /* read the whole ring and index also after a clean stop */
     bool accept_loss;        /* go on writing although records are lost for ever (holofsck -y); else such a store opens for reading only */
+    bool io_flusher;         /* told in .holo/config: PR_SET_IO_FLUSHER works here */
     struct backing *backing; /* tests: the store's directory with faults; stays the caller's. The index and the lock go around it. NULL */
 };
 

@@ -291,6 +291,7 @@ void *sealer_main(void *arg)
             mutex_wait(&fs->head_lock, &fs->head_cond);
             continue;
         }
+        uint64_t attempt = ++fs->seals_begun;
         mutex_unlock(&fs->head_lock);
         uint64_t t0 = clock_mono_ns();
         int e = seal_write(fs, batch, n, finish);
@@ -300,6 +301,7 @@ void *sealer_main(void *arg)
         else
             trouble_end(fs, TROUBLE_SEAL);
         mutex_lock(&fs->head_lock);
+        fs->seals_ended = attempt;
         pthread_cond_broadcast(&fs->head_cond);
         if (e && fs->sealer_stop)
             break;

@@ -383,13 +383,13 @@ int holofs_config_json(struct holofs *fs, struct buf *out)
     char uuid[33];
     for (int i = 0; i < 16; i++)
         snprintf(uuid + 2 * i, 3, "%02x", fs->sb.uuid[i]);
-    json_t *o = json_pack("{s:s, s:s%, s:i, s:i, s:i, s:i, s:i, s:I, s:s, s:i, s:I, s:i, s:b}", "uuid", uuid, "label", fs->sb.label,
+    json_t *o = json_pack("{s:s, s:s%, s:i, s:i, s:i, s:i, s:i, s:I, s:s, s:i, s:I, s:i, s:b, s:b}", "uuid", uuid, "label", fs->sb.label,
                           strnlen(fs->sb.label, SUPER_LABEL_MAX), "format", (int)fs->sb.version, "redundancy",
                           (int)(fs->opt.redundancy ? fs->opt.redundancy : fs->sb.r), "metadata_redundancy", (int)fs->sb.meta_r,
                           "stripe_width", (int)fs->sb.k, "container_blocks", (int)fs->sb.nmax, "size_limit_bytes",
                           (json_int_t)fs->sb.size_limit_bytes, "compress", compress[fs->opt.compress], "zstd_level", fs->opt.zstd_level,
                           "cache_bytes", (json_int_t)fs->opt.cache_bytes, "commit_seconds", (int)fs->opt.commit_seconds, "read_only",
-                          fs->read_only);
+                          fs->read_only, "io_flusher", fs->opt.io_flusher);
     char *text = o ? json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
     json_decref(o);
     int e = text ? buf_printf(out, "%s\n", text) : -ENOMEM;

@@ -23,6 +23,7 @@
 #include "fuse/fuse.h"
 
 enum { EXIT_FAILED = 32 }; /* mount(8): mount failure */
+enum { FILES_MIN = 64 };   /* descriptors: half of them for the store itself, the rest for containers and what is being written */
 
 /* Is `inner` the directory `outer` or below it? Both are absolute and resolved. */
 static bool contains(const char *outer, const char *inner)
@@ -131,15 +132,27 @@ static int mount_and_serve(struct mnt *m, bool clear_stale, char *why, size_t ca
     return e ? e : serve(m, why, cap);
 }
 
+/* Memory that we ask for must not wait for what is written through us. Threads inherit it; it needs CAP_SYS_RESOURCE, and is done without. */
+static void become_io_flusher(struct holofs_options *o)
+{
+    o->io_flusher = prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0;
+    if (!o->io_flusher)
+        log_debug("PR_SET_IO_FLUSHER: %s: goes on without", strerror(errno));
+}
+
 static int run(struct mount_options *o, const char *store, const char *target, int answering, char *why, size_t cap)
 {
     struct mnt m = { .threads = o->threads, .answering = answering, .target = target, .read_only = o->store.read_only };
     struct rlimit files;
     stop_ignore_accidents();
-    prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* threads inherit it; refused without privileges: not needed then */
+    become_io_flusher(&o->store);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
+        if (files.rlim_cur < FILES_MIN) {
+            snprintf(why, cap, "only %llu open files are allowed, at least %d are needed (ulimit -n)", (unsigned long long)files.rlim_cur, FILES_MIN);
+            return -EMFILE;
+        }
     }
     int e = holofs_open(store, &o->store, &m.fs, why, cap);
     if (e)

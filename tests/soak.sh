@@ -8,6 +8,7 @@
 #   history HISTORY_SEEDS (50) times parts of another time or machine in a store
 #   bytes   damaged byte strings: SOAK_GROUPS / 20 of each kind, and one of 1 GiB
 #   faults  a store at work, every single call to its directory failing in every way
+#   index   the same with every change of the files of its index
 #   power   power cuts of whole stores, for SOAK_MINUTES (60); SEED is the first seed (random)
 #   storm   many threads, and many processes on a mount, also with ThreadSanitizer in the daemon, for SOAK_MINUTES (60)
 #   stress  stress-ng, dbench and, if FSX names it, fsx of fstests, STRESS_SECONDS (60) for each
@@ -98,6 +99,10 @@ part_stress() {
 
 part_faults() {
     FAULT_STRIDE=${FAULT_STRIDE:-1} program test_core_fault
+}
+
+part_index() {
+    INDEX_STRIDE=${INDEX_STRIDE:-1} program test_core_index_fault
 }
 
 part_fuzz() {

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * test_index_fault.c: a store at work while the n-th change of a file of its index fails: EIO, ENOSPC, EDQUOT, a short write, a failed sync;
+ * once, for a while, or for good. The index is never the truth: nothing is lost and no operation sees it; it is told, and made good.
+ *
+ * INDEX_STRIDE takes every so many-th call (all: 1), INDEX_SEED says where it begins.
+ */
+#include "tests/core/work.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+enum { TOLD_AFTER = 3 };
+enum kind { WRITES, SHORT_WRITES, SYNCS, CHANGES };
+
+/* sqlite's VFS takes no context of ours, hence the static; several threads come here. */
+static struct {
+    pthread_mutex_t lock;
+    enum kind kind;
+    int err;
+    uint64_t after, count, seen, hits; /* count 0: until it is mended */
+    bool on;
+} fault = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static sqlite3_vfs *real_vfs, faulty_vfs;
+
+static bool fails(bool is_write, bool is_sync)
+{
+    bool hit = false;
+    pthread_mutex_lock(&fault.lock);
+    bool match = fault.on && (fault.kind == CHANGES || (is_write && fault.kind <= SHORT_WRITES) || (is_sync && fault.kind == SYNCS));
+    if (match && fault.seen++ >= fault.after && (!fault.count || fault.hits < fault.count)) {
+        fault.hits++;
+        hit = true;
+    }
+    pthread_mutex_unlock(&fault.lock);
+    if (hit)
+        errno = fault.err;
+    return hit;
+}
+
+static void arm(enum kind kind, int err, uint64_t after, uint64_t count)
+{
+    pthread_mutex_lock(&fault.lock);
+    fault.kind = kind;
+    fault.err = err;
+    fault.after = after;
+    fault.count = count;
+    fault.seen = fault.hits = 0;
+    fault.on = true;
+    pthread_mutex_unlock(&fault.lock);
+}
+
+static void disarm(void)
+{
+    pthread_mutex_lock(&fault.lock);
+    fault.on = false;
+    pthread_mutex_unlock(&fault.lock);
+}
+
+static uint64_t hits(void)
+{
+    pthread_mutex_lock(&fault.lock);
+    uint64_t n = fault.hits;
+    pthread_mutex_unlock(&fault.lock);
+    return n;
+}
+
+/* ---- the VFS below the index's ---- */
+
+struct faulty_file {
+    sqlite3_file base;
+    sqlite3_file *real;
+};
+
+static sqlite3_file *real_of(sqlite3_file *f)
+{
+    return ((struct faulty_file *)(void *)f)->real;
+}
+
+#define PASS(f, method, ...) real_of(f)->pMethods->method(real_of(f), ##__VA_ARGS__)
+
+static int f_close(sqlite3_file *f) { return PASS(f, xClose); }
+static int f_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off) { return PASS(f, xRead, p, n, off); }
+static int f_truncate(sqlite3_file *f, sqlite3_int64 n) { return fails(false, false) ? SQLITE_IOERR_TRUNCATE : PASS(f, xTruncate, n); }
+static int f_sync(sqlite3_file *f, int flags) { return fails(false, true) ? SQLITE_IOERR_FSYNC : PASS(f, xSync, flags); }
+static int f_size(sqlite3_file *f, sqlite3_int64 *n) { return PASS(f, xFileSize, n); }
+static int f_lock(sqlite3_file *f, int level) { return PASS(f, xLock, level); }
+static int f_unlock(sqlite3_file *f, int level) { return PASS(f, xUnlock, level); }
+static int f_reserved(sqlite3_file *f, int *out) { return PASS(f, xCheckReservedLock, out); }
+static int f_control(sqlite3_file *f, int op, void *arg) { return PASS(f, xFileControl, op, arg); }
+static int f_sector(sqlite3_file *f) { return PASS(f, xSectorSize); }
+static int f_device(sqlite3_file *f) { return PASS(f, xDeviceCharacteristics); }
+static int f_map(sqlite3_file *f, int i, int n, int extend, void volatile **p) { return PASS(f, xShmMap, i, n, extend, p); }
+static int f_shm_lock(sqlite3_file *f, int off, int n, int flags) { return PASS(f, xShmLock, off, n, flags); }
+static void f_barrier(sqlite3_file *f) { PASS(f, xShmBarrier); }
+static int f_unmap(sqlite3_file *f, int del) { return PASS(f, xShmUnmap, del); }
+
+static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
+{
+    if (!fails(true, false))
+        return PASS(f, xWrite, p, n, off);
+    if (fault.kind == SHORT_WRITES)
+        PASS(f, xWrite, p, n / 3, off);
+    errno = fault.err;
+    return fault.err == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+}
+
+static int f_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
+{
+    static const sqlite3_io_methods methods = { 2, f_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, f_unlock, f_reserved,
+                                                f_control, f_sector, f_device, f_map, f_shm_lock, f_barrier, f_unmap, NULL, NULL };
+    struct faulty_file *f = (struct faulty_file *)(void *)file;
+    (void)vfs;
+    f->base.pMethods = NULL;
+    f->real = (sqlite3_file *)(void *)(f + 1);
+    if ((flags & SQLITE_OPEN_CREATE) && fails(false, false))
+        return SQLITE_CANTOPEN;
+    int rc = real_vfs->xOpen(real_vfs, name, f->real, flags, out);
+    if (rc == SQLITE_OK)
+        f->base.pMethods = &methods;
+    return rc;
+}
+
+/* Before the first use of sqlite: the VFS of the index is laid over the one that is the default then. */
+static int install(void **state)
+{
+    (void)state;
+    if (sqlite3_initialize() != SQLITE_OK)
+        return -1;
+    real_vfs = sqlite3_vfs_find(NULL);
+    faulty_vfs = *real_vfs;
+    faulty_vfs.zName = "faulty";
+    faulty_vfs.szOsFile += (int)sizeof(struct faulty_file);
+    faulty_vfs.xOpen = f_open;
+    return sqlite3_vfs_register(&faulty_vfs, 1) == SQLITE_OK ? 0 : -1;
+}
+
+/* ---- the runs ---- */
+
+struct way {
+    const char *name;
+    enum kind kind;
+    int err;
+    uint64_t count;
+};
+
+/* Soon after it failed again and again; sqlite lives with some single failures. */
+static bool told(struct work *w)
+{
+    for (unsigned ms = 0; ms < WAIT_MS; ms++) {
+        if (hits() < TOLD_AFTER || rig_event(&w->r, "write_trouble", "index") || rig_event(&w->r, "index_retired", ""))
+            return true;
+        rig_sleep_ms(1);
+    }
+    return false;
+}
+
+/* true if there was an n-th call. */
+static bool run(const struct way *way, uint64_t n, bool mend)
+{
+    struct work w;
+    work_start(&w);
+    log_set_level((enum log_level)-1);
+    arm(way->kind, way->err, n, way->count);
+    live(&w);
+    bool hit = hits() > 0;
+    expect_now(&w);
+    if (w.errors > (way->count ? 0 : w.commands)) /* a dump needs the index */
+        fail_msg("%s, call %llu: seen by %u operations", way->name, (unsigned long long)n, w.errors);
+    if (!way->count && !told(&w))
+        fail_msg("%s, call %llu: nobody was told", way->name, (unsigned long long)n);
+    if (mend) {
+        disarm();
+        recovers(&w);
+    }
+    int e = holofs_close(w.r.fs);
+    w.r.fs = NULL;
+    disarm();
+    if (mend)
+        assert_int_equal(e, 0);
+    work_open(&w);
+    expect_now(&w);
+    assert_true(health_is(&w, "healthy"));
+    rig_do(&w.r, "sync");
+    rig_reopen(&w.r);
+    expect_now(&w);
+    work_stop(&w);
+    return hit;
+}
+
+static void sweep(const struct way *way, uint64_t stride, bool mend)
+{
+    const char *every = getenv("INDEX_STRIDE"), *where = getenv("INDEX_SEED");
+    uint64_t seed = (uint64_t)(where ? atol(where) : getpid()), runs = 0;
+    stride = every ? (uint64_t)atol(every) : stride;
+    print_message("%s: INDEX_SEED=%llu\n", way->name, (unsigned long long)seed);
+    uint64_t n = rig_random(&seed) % stride;
+    alarm(3000);
+    for (; run(way, n, mend); n += stride)
+        runs++;
+    alarm(0);
+    print_message("%s: %llu runs, %llu calls\n", way->name, (unsigned long long)runs, (unsigned long long)n);
+}
+
+static void a_fault_of_the_index_is_seen_by_nobody(void **state)
+{
+    (void)state;
+    static const struct way way[] = { { "EIO once", CHANGES, EIO, 1 },          { "ENOSPC once", CHANGES, ENOSPC, 1 },
+                                      { "short write once", SHORT_WRITES, ENOSPC, 1 }, { "failed sync once", SYNCS, EIO, 1 } };
+    for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++)
+        sweep(&way[i], way[i].kind == SYNCS ? 11 : 101, true);
+}
+
+static void an_index_that_cannot_be_written_for_a_while_loses_nothing(void **state)
+{
+    (void)state;
+    static const struct way way[] = { { "EIO for a while", CHANGES, EIO, 0 },        { "ENOSPC for a while", WRITES, ENOSPC, 0 },
+                                      { "EDQUOT for a while", CHANGES, EDQUOT, 0 }, { "short writes for a while", SHORT_WRITES, EIO, 0 },
+                                      { "syncs for a while", SYNCS, EIO, 0 } };
+    for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++)
+        sweep(&way[i], way[i].kind == SYNCS ? 17 : 101, true);
+}
+
+static void an_index_that_cannot_be_written_for_good_loses_nothing(void **state)
+{
+    (void)state;
+    static const struct way way[] = { { "EIO for good", CHANGES, EIO, 0 }, { "ENOSPC for good", WRITES, ENOSPC, 0 }, { "syncs for good", SYNCS, EIO, 0 } };
+    for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++)
+        sweep(&way[i], way[i].kind == SYNCS ? 17 : 151, false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fault_of_the_index_is_seen_by_nobody),
+        cmocka_unit_test(an_index_that_cannot_be_written_for_a_while_loses_nothing),
+        cmocka_unit_test(an_index_that_cannot_be_written_for_good_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, install, NULL);
+}
