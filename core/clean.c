@@ -43,8 +43,9 @@ struct plan {
 /* ---- how it runs ---- */
 
 /* Nobody waits for the cleaner while it reads and writes containers; they may wait for it while it holds locks and commits. */
-static void set_idle(struct clean_state *c, bool idle)
+void clean_set_idle(struct holofs *fs, bool idle)
 {
+    struct clean_state *c = &fs->clean;
     if (idle == c->is_idle)
         return;
     c->is_idle = idle;
@@ -61,14 +62,11 @@ static bool must_hurry(struct clean_state *c)
 static void keep_rate(struct holofs *fs, uint64_t bytes)
 {
     struct clean_state *c = &fs->clean;
-    uint64_t rate = c->rate;
     if (must_hurry(c))
-        set_idle(c, false);
-    if (!rate || fs->stopping)
-        return;
-    mutex_lock(&c->lock);
-    c->debt_ns += bytes * 1000000000 / rate;
-    if (c->debt_ns > 20000000 && !must_hurry(c)) {
+        clean_set_idle(fs, false);
+    mutex_lock(&c->lock); /* who changes any of this wakes with it held */
+    c->debt_ns += c->rate ? bytes * 1000000000 / c->rate : 0;
+    if (c->debt_ns > 20000000 && !must_hurry(c) && !fs->stopping) {
         uint64_t t0 = clock_mono_ns();
         mutex_timedwait(&c->lock, &c->wake, c->debt_ns);
         uint64_t slept = clock_mono_ns() - t0;
@@ -183,7 +181,9 @@ static int by_cost(const void *pa, const void *pb)
     const struct candidate *a = pa, *b = pb;
     if (a->r != b->r)
         return a->r < b->r ? -1 : 1;
-    return a->cost < b->cost ? -1 : a->cost > b->cost;
+    if (a->cost != b->cost)
+        return a->cost < b->cost ? -1 : 1;
+    return a->age > b->age ? -1 : a->age < b->age;
 }
 
 /* All containers of a share below max, the cheapest first, those of one R together. */
@@ -260,9 +260,9 @@ static int catch_up(struct holofs *fs)
 static int clean_one(struct clean_batch *b, uint32_t id)
 {
     struct clean_state *c = &b->fs->clean;
-    set_idle(c, !must_hurry(c));
+    clean_set_idle(b->fs, !must_hurry(c));
     int e = clean_victim(b, id);
-    set_idle(c, false);
+    clean_set_idle(b->fs, false);
     c->containers += !e;
     c->run_containers += !e;
     return e;

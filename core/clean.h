@@ -66,6 +66,9 @@ void *cleaner_main(void *fs);
 void clean_init(struct holofs *fs);
 void clean_wake(struct holofs *fs);
 
+/* The thread's own priority: low while it copies and nobody waits, and not while it holds what others wait for. */
+void clean_set_idle(struct holofs *fs, bool idle);
+
 /* Ask for a whole run. -EALREADY if one is on its way. */
 int clean_start(struct holofs *fs);
 /* Bytes a second from a text; -EINVAL. */

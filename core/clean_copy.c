@@ -681,6 +681,7 @@ static int publish(struct clean_batch *b)
         drop_out(b);
         return e;
     }
+    clean_set_idle(fs, false); /* others may wait for the locks from here on */
     e = announce(b, &info, &txg);
     if (e) {
         container_unlink(fs, b->out->id);
@@ -725,10 +726,15 @@ static int look_closer(struct clean_batch *b, uint32_t id)
 
 int clean_flush(struct clean_batch *b)
 {
+    bool was_idle = b->fs->clean.is_idle;
     int e = publish(b);
+    clean_set_idle(b->fs, false);
     if (!e)
         e = clean_settle(b->fs);
-    return e ? e : reclaim_run(b->fs);
+    if (!e)
+        e = reclaim_run(b->fs);
+    clean_set_idle(b->fs, was_idle && !b->fs->clean.waiting);
+    return e;
 }
 
 int clean_finish(struct clean_batch *b)
