@@ -27,7 +27,16 @@ t "70 % are written" fio --name=fill --filename="$MNT/file" --rw=write --bs=128k
 measure "random overwriting" randwrite 12
 [ "$times" -lt 10 ] || measure "overwriting in order" write 3
 t "no write waited long ($(holo_stat longest_stall_ms) ms)" test "$(holo_stat longest_stall_ms)" -lt 30000
+sync "$MNT/file"
 sum=$(b2sum <"$MNT/file")
+for i in 1 2 3; do # slow enough to be in the midst of it
+    echo "clean-rate ${i}0000000" >"$MNT/.holo/control"
+    "$BIN/holo" clean "$MNT"
+    sleep "0.$((RANDOM % 10))"
+    holo_kill
+    holo_mount
+    t_eq "killed while it cleans, it has changed no byte" "$sum" "$(b2sum <"$MNT/file")"
+done
 t "holo clean --wait" "$BIN/holo" clean --wait "$MNT"
 files=$(jq .containers.file_bytes "$MNT/.holo/stats") live=$(jq .containers.live_bytes "$MNT/.holo/stats")
 t "space is within 15 % of live data and parity ($files for $live)" test "$files" -le $((live * (64 + 6) * 115 / 6400)) # R = 3, 64 in a stripe
