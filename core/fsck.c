@@ -232,6 +232,8 @@ static int check_open(struct fsck *f)
     if (!e)
         e = run_phase(f, FSCK_PHASE_REMAP, fsck_remap);
     if (!e)
+        e = fsck_scope(f);
+    if (!e)
         e = run_phase(f, FSCK_PHASE_SUMS, fsck_sums);
     if (!e)
         e = run_phase(f, FSCK_PHASE_PARITY, fsck_parity);
@@ -240,9 +242,25 @@ static int check_open(struct fsck *f)
     return e;
 }
 
+static int take_position(struct fsck *f)
+{
+    const struct fsck_position *p = f->o->resume;
+    memcpy(f->r->stopped.uuid, f->sb.uuid, sizeof(f->sb.uuid));
+    if (!p || f->muted)
+        return 0;
+    if (memcmp(p->uuid, f->sb.uuid, sizeof(f->sb.uuid)) != 0) {
+        snprintf(f->r->why, sizeof(f->r->why), "the check to go on with was of another store than %.400s", f->path);
+        return -EINVAL;
+    }
+    f->resume_from = p->next;
+    return 0;
+}
+
 static int before_opening(struct fsck *f)
 {
     int e = run_phase(f, FSCK_PHASE_SUPER, fsck_super);
+    if (!e)
+        e = take_position(f);
     if (!e)
         e = run_phase(f, FSCK_PHASE_RING, fsck_ring);
     f->phase = FSCK_PHASE_REMAP;
@@ -325,6 +343,7 @@ static int whole_check(struct fsck *f)
     }
     if (!e)
         e = check_open(f);
+    f->r->stopped.next = e ? f->resume_from : 0;
     int blamed = f->fs ? fsck_blame(f) : 0;
     fsck_settle(f, &f->opening, FSCK_UNREPAIRED, NULL);
     fsck_settle(f, &f->dumping, fsck_not_now(f, PR_LOG_GAP), NULL);
@@ -342,6 +361,7 @@ static void fini(struct fsck *f)
     free(f->touched.v);
     free(f->disagree.v);
     free(f->disagree_stripes);
+    free(f->only.v);
 }
 
 int holofs_fsck(const char *path, const struct fsck_options *o, struct fsck_result *out)

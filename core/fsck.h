@@ -17,6 +17,7 @@
 
 struct holofs;
 struct backing;
+struct rescue_map;
 
 enum fsck_mode {
     FSCK_LOOK,  /* -n: nothing is written */
@@ -62,11 +63,20 @@ struct fsck_talk {
     int (*progress)(void *arg, enum fsck_phase phase, uint64_t done, uint64_t total); /* not 0: stop as soon as it is safe */
 };
 
+/* How far phase 6 is, of which store. next 0: at its end, or not begun. */
+struct fsck_position {
+    uint8_t uuid[16];
+    uint32_t next;
+};
+
 struct fsck_options {
     enum fsck_mode mode;
     const char *engine;       /* as in holofs_options */
     bool rebuild_index;       /* whatever the index says */
     unsigned max_seconds;     /* stop after so long; 0: never */
+    const char *only_path;    /* phase 6 reads the containers that hold bytes of it, or of what is below it; NULL: all */
+    const struct fsck_position *resume; /* where an earlier check stopped, or NULL */
+    struct rescue_map *map;   /* places of the disk that count as unreadable (fsck_map.h), or NULL */
     const char *tmp;          /* folder for the private index; NULL: $TMPDIR or /var/tmp */
     struct fsck_talk talk;
     int (*wrap)(void *arg, struct backing *lower, struct backing **out); /* tests: what stands between; NULL: nothing */
@@ -77,6 +87,7 @@ struct fsck_result {
     uint64_t found, repaired, left, lost; /* problems: of those found, what became of them */
     uint64_t containers, blocks;          /* looked at */
     bool unclean, index_rebuilt, timed_out;
+    struct fsck_position stopped;         /* for `resume` of another check */
     char why[512];                        /* one line when the check failed */
 };
 

@@ -16,12 +16,19 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "core/fsck_map.h"
 #include "core/fsck_private.h"
 
 int fsck_backing(struct fsck *f, bool read_only, struct backing **out)
 {
     struct backing *b;
     int e = backing_posix_open(f->path, read_only, &b);
+    if (!e && f->o->map) {
+        struct backing *lower = b;
+        e = rescue_backing(f->path, lower, f->o->map, &b);
+        if (e)
+            lower->ops->close(lower);
+    }
     if (!e && f->o->wrap) {
         struct backing *lower = b;
         e = f->o->wrap(f->o->wrap_arg, lower, &b);

@@ -81,6 +81,7 @@ struct fsck {
     uint64_t *disagree_stripes;
     bool want_dump, changed;  /* changed: something was repaired that phase 9 looks at */
     uint32_t resume_from;     /* containers below are done */
+    struct ids only;          /* with only_path: the containers of phase 6 */
 };
 
 /* ---- problems (fsck.c) ---- */
@@ -127,6 +128,9 @@ int fsck_remap_copies(struct fsck *f); /* its part before opening */
 int fsck_sums(struct fsck *f);   /* 6 */
 int fsck_parity(struct fsck *f); /* 7 */
 int fsck_repair(struct fsck *f); /* 8 */
+
+/* Find the containers of only_path, if that is set. -ENOENT, explained. */
+int fsck_scope(struct fsck *f);
 
 /* Could the index be rebuilt from containers and ring without loss? Tells LOG_GAP if not. */
 int fsck_log(struct fsck *f);

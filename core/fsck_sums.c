@@ -74,12 +74,17 @@ static int check_blocks(struct fsck *f, uint32_t id, struct verify_result *r)
     return scrub(f, id, true, r);
 }
 
+static bool is_out_of_scope(const struct fsck *f, uint32_t id)
+{
+    return f->o->only_path && !ids_has(&f->only, id);
+}
+
 static int check_one(void *arg, uint32_t id)
 {
     struct fsck *f = arg;
     struct verify_result r;
     struct container *c = ctab_find(f->fs, id);
-    if (!c || c->state != CONTAINER_SEALED || c->sealed_txg == UINT64_MAX || id < f->resume_from)
+    if (!c || c->state != CONTAINER_SEALED || c->sealed_txg == UINT64_MAX || id < f->resume_from || is_out_of_scope(f, id))
         return 0;
     int e = check_blocks(f, id, &r);
     if (e == -ENOMEM)

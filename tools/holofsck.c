@@ -11,14 +11,19 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/fsck.h"
+#include "core/fsck_map.h"
 #include "tools/fsck_export.h"
+#include "tools/fsck_position.h"
 #include "tools/fsck_print.h"
+#include "tools/size.h"
 
 struct settings {
     bool look, preen, all;
     struct fsck_options o;
     struct fsck_print print;
-    const char *export;
+    const char *export, *resume, *map;
+    uint64_t map_offset;
+    struct fsck_position position;
 };
 
 static volatile sig_atomic_t cancelled;
@@ -34,8 +39,9 @@ static bool is_cancelled(void)
     return cancelled;
 }
 
-static const char usage[] = "usage: holofsck [-n|-p|-y] [-f] [-v] [-C fd] [--json] [--rebuild-index] [--max-duration SECONDS] STORE\n"
-                            "       holofsck --export DIR [--rebuild-index] [--json] STORE\n";
+static const char usage[] = "usage: holofsck [-n|-p|-y] [-f] [-v] [-C fd] [--json] [--rebuild-index] [--path PATH]\n"
+                            "                [--max-duration SECONDS] [--resume FILE] [--mapfile FILE [--map-offset SIZE]] STORE\n"
+                            "       holofsck --export DIR [--rebuild-index] [--json] [--mapfile FILE [--map-offset SIZE]] STORE\n";
 
 static void help(void)
 {
@@ -50,13 +56,17 @@ static void help(void)
            "  -C FD                   progress to this file descriptor: phase, done, total, store\n"
            "  --json                  JSON lines instead of text\n"
            "  --rebuild-index         make the index anew, whatever it says\n"
+           "  --path PATH             of the containers, read those that hold bytes of this file, or of what is below it\n"
            "  --max-duration SECONDS  stop after that\n"
+           "  --resume FILE           go on where the check that wrote FILE stopped; write it when this one stops\n"
+           "  --mapfile FILE          a map of ddrescue: what it could not save counts as unreadable\n"
+           "  --map-offset SIZE       where the filesystem with the store begins on what ddrescue read (0)\n"
            "  --export DIR            copy out everything that can be read, and write nothing to the store\n"
            "Exit bits: 1 repaired, 4 left uncorrected, 8 operational error, 16 usage, 32 cancelled.\n",
            usage);
 }
 
-enum { OPT_JSON = 256, OPT_HELP, OPT_VERSION, OPT_REBUILD, OPT_DURATION, OPT_EXPORT };
+enum { OPT_JSON = 256, OPT_HELP, OPT_VERSION, OPT_REBUILD, OPT_DURATION, OPT_EXPORT, OPT_PATH, OPT_RESUME, OPT_MAP, OPT_MAP_OFFSET };
 
 static const struct option longs[] = {
     { "json", no_argument, NULL, OPT_JSON },
@@ -65,10 +75,14 @@ static const struct option longs[] = {
     { "rebuild-index", no_argument, NULL, OPT_REBUILD },
     { "export", required_argument, NULL, OPT_EXPORT },
     { "max-duration", required_argument, NULL, OPT_DURATION },
+    { "path", required_argument, NULL, OPT_PATH },
+    { "resume", required_argument, NULL, OPT_RESUME },
+    { "mapfile", required_argument, NULL, OPT_MAP },
+    { "map-offset", required_argument, NULL, OPT_MAP_OFFSET },
     { 0 },
 };
 
-static bool parse_number(const char *text, unsigned *out)
+static bool parse_count(const char *text, unsigned *out)
 {
     char *end;
     errno = 0;
@@ -100,7 +114,7 @@ static int take(struct settings *s, int c)
         s->print.verbose = true;
         return 0;
     case 'C':
-        s->print.progress_fd = parse_number(optarg, &fd) ? (int)fd : -1;
+        s->print.progress_fd = parse_count(optarg, &fd) ? (int)fd : -1;
         return s->print.progress_fd < 0 ? -1 : 0;
     case OPT_JSON:
         s->print.json = true;
@@ -112,7 +126,18 @@ static int take(struct settings *s, int c)
         s->export = optarg;
         return 0;
     case OPT_DURATION:
-        return parse_number(optarg, &s->o.max_seconds) && s->o.max_seconds ? 0 : -1;
+        return parse_count(optarg, &s->o.max_seconds) && s->o.max_seconds ? 0 : -1;
+    case OPT_PATH:
+        s->o.only_path = optarg;
+        return 0;
+    case OPT_RESUME:
+        s->resume = optarg;
+        return 0;
+    case OPT_MAP:
+        s->map = optarg;
+        return 0;
+    case OPT_MAP_OFFSET:
+        return parse_size(optarg, &s->map_offset) ? 0 : -1;
     }
     return -1;
 }
@@ -135,7 +160,7 @@ static int parse(int argc, char **argv, struct settings *s)
             return FSCK_EXIT_USAGE;
         }
     }
-    if (argc - optind != 1 || s->look + s->preen + s->all > 1 || (s->export && (s->preen || s->all))) {
+    if (argc - optind != 1 || s->look + s->preen + s->all > 1 || (s->export && (s->preen || s->all || s->resume || s->o.only_path))) {
         fputs(usage, stderr);
         return FSCK_EXIT_USAGE;
     }
@@ -160,23 +185,54 @@ static void catch_signals(void)
     sigaction(SIGTERM, &a, NULL);
 }
 
+/* The files that options name. 0, or an exit code after a line. */
+static int load_files(struct settings *s)
+{
+    unsigned line = 0;
+    int e = s->resume ? fsck_position_load(s->resume, &s->position) : -ENOENT;
+    if (!e)
+        s->o.resume = &s->position;
+    if (e && e != -ENOENT) {
+        fprintf(stderr, "holofsck: %s: %s\n", s->resume, e == -EINVAL ? "not a file that --resume has written" : strerror(-e));
+        return FSCK_EXIT_USAGE;
+    }
+    e = s->map ? rescue_map_load(s->map, s->map_offset, &s->o.map, &line) : 0;
+    if (e == -EINVAL)
+        fprintf(stderr, "holofsck: %s: line %u is not of a map of ddrescue\n", s->map, line);
+    else if (e)
+        fprintf(stderr, "holofsck: %s: %s\n", s->map, strerror(-e));
+    return e ? FSCK_EXIT_USAGE : 0;
+}
+
+static int check(struct settings *s)
+{
+    struct fsck_result r;
+    s->o.mode = mode_of(s);
+    s->print.look = s->o.mode == FSCK_LOOK;
+    fsck_print_init(&s->print, &s->o.talk);
+    int e = holofs_fsck(s->print.store, &s->o, &r);
+    int code = fsck_exit_code(e, &r);
+    int kept = s->resume && (e == 0 || e == -ECANCELED) ? fsck_position_save(s->resume, &r.stopped) : 0;
+    if (kept) {
+        fprintf(stderr, "holofsck: %s: %s\n", s->resume, strerror(-kept));
+        code |= FSCK_EXIT_ERROR;
+    }
+    fsck_print_summary(&s->print, &r, e, code);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct settings s = { .print = { .progress_fd = -1, .terminal = isatty(2), .stop = is_cancelled } };
-    struct fsck_result r;
     int e = parse(argc, argv, &s);
     if (e)
         return e < 0 ? 0 : e;
     log_set_name("holofsck");
     log_set_level(s.print.verbose && !s.print.json ? LOG_LEVEL_WARN : LOG_LEVEL_ERR);
     catch_signals();
-    if (s.export)
-        return fsck_export(s.print.store, s.export, &s.o, s.print.json, is_cancelled);
-    s.o.mode = mode_of(&s);
-    s.print.look = s.o.mode == FSCK_LOOK;
-    fsck_print_init(&s.print, &s.o.talk);
-    e = holofs_fsck(s.print.store, &s.o, &r);
-    int code = fsck_exit_code(e, &r);
-    fsck_print_summary(&s.print, &r, e, code);
+    int code = load_files(&s);
+    if (!code)
+        code = s.export ? fsck_export(s.print.store, s.export, &s.o, s.print.json, is_cancelled) : check(&s);
+    rescue_map_free(s.o.map);
     return code;
 }
