@@ -122,11 +122,17 @@ static const char *index_misfit(const struct holofs *fs, const struct ring_scan_
     return NULL;
 }
 
+/* The chain value of a txg that was damaged when it was read is not known: 0. */
+static bool same_chain(uint64_t a, uint64_t b)
+{
+    return a == b || !a || !b;
+}
+
 /* May t be applied to what the index has, or has it been? */
 static bool follows(const struct meta_state *s, const struct ring_txg *t)
 {
-    if (t->txg == s->txg && t->chain)
-        return t->epoch == s->epoch && t->chain == s->txg_hash;
+    if (t->txg == s->txg)
+        return t->epoch == s->epoch && same_chain(t->chain, s->txg_hash);
     return t->txg < s->txg || (t->epoch >= s->epoch && !is_void(s->epoch, s->txg, s->txg_hash, t));
 }
 
@@ -157,7 +163,7 @@ static void follow_index(struct holofs *fs, struct ring_log *l)
     for (size_t i = 0; i < l->n; i++) {
         uint64_t epoch, hash;
         const struct ring_txg *t = &l->v[i].t;
-        if (t->txg <= s->txg && meta_txg_get(fs->index, t->txg, &epoch, &hash) == 0 && epoch == t->epoch && (hash == t->chain || !t->chain))
+        if (t->txg <= s->txg && meta_txg_get(fs->index, t->txg, &epoch, &hash) == 0 && epoch == t->epoch && same_chain(hash, t->chain))
             l->v[n++] = l->v[i];
     }
     l->n = n;

@@ -212,7 +212,8 @@ static void goes_on(struct ruin *u)
 {
     rig_file(&u->r, "new", u->seed, 50000);
     rig_do(&u->r, "seal");
-    rig_close(&u->r);
+    int e = holofs_close(u->r.fs); /* a bad page of the index, met now, ends the mount unclean: the next one makes the index anew */
+    assert_true(e == 0 || e == -HOLO_ESUM);
     u->r.opt.accept_loss = false;
     unsigned lost = u->lost_blocks, names = u->lost_names;
     rig_open(&u->r);
