@@ -172,6 +172,8 @@ static void follow_index(struct holofs *fs, struct ring_log *l)
         fs->loss.last_epoch = s->epoch;
     if (newest && foreign && newest->txg > s->txg)
         note_gap(fs, s->txg + 1, newest->txg, 0, newest->time_ns);
+    else if (fs->index_rebuilt && newest) /* containers lag behind the log: what came last was in the ring that is gone */
+        note_gap(fs, s->txg + 1, 0, newest->time_ns, 0);
     if (fs->loss.hold) /* its rows are of what the containers say; on an older state the ring could be applied, of another history */
         fs->loss.held.txg = fs->loss.held.epoch = fs->loss.held.txg_hash = 0;
 }
