@@ -76,6 +76,7 @@ uint8_t *big_get(struct holofs *fs, size_t len)
     b->next = fs->big;
     fs->big = b;
     fs->big_bytes += b->len;
+    fs->big_bytes_max = fs->big_bytes > fs->big_bytes_max ? fs->big_bytes : fs->big_bytes_max; /* BIG held */
     mutex_unlock(&fs->big_lock);
     return b->p;
 }

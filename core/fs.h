@@ -218,6 +218,7 @@ struct holofs {
 
     struct ring *ring;
     struct meta_index *index;
+    char *private_index; /* the folder of an index that this mount made for itself; NULL */
     struct meta_reader *reader;
     struct mutex reader_lock;
     struct remap_table *remap;
@@ -317,7 +318,7 @@ struct holofs {
 
     struct mutex big_lock;
     struct big *big;
-    _Atomic uint64_t big_bytes;
+    _Atomic uint64_t big_bytes, big_bytes_max;
 
     struct mutex scratch_lock;
     struct scratch *scratch;
@@ -333,6 +334,12 @@ struct holofs {
     struct scrub_state scrub;
     struct clean_state clean;
     uint64_t mounted_ns;
+    struct {
+        uint64_t ns;                     /* how long opening took */
+        uint64_t told_ns;                /* when progress was told last */
+        uint64_t ring_txgs, ring_bytes;  /* applied from the ring: txgs, bytes of their records */
+        uint64_t frames, frame_bytes;    /* applied from metadata containers */
+    } opening;
     _Atomic bool reserve_used;
     _Atomic uint64_t reserve_left;
 

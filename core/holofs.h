@@ -37,6 +37,9 @@ struct holofs_options {
     bool check_all;          /* read the whole ring and index also after a clean stop */
     bool accept_loss;        /* go on writing although records are lost for ever (holofsck -y); else such a store opens for reading only */
     bool io_flusher;         /* told in .holo/config: PR_SET_IO_FLUSHER works here */
+    void (*progress)(void *arg, const char *line); /* while opening takes long: how far it is; NULL */
+    void *progress_arg;
+    unsigned progress_ms;    /* how often that is told, and logged */
     struct backing *backing; /* tests: the store's directory with faults; stays the caller's. The index and the lock go around it. NULL */
 };
 

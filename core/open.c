@@ -36,7 +36,7 @@
 void holofs_options_init(struct holofs_options *o)
 {
     *o = (struct holofs_options){ .compress = HOLOFS_COMPRESS_AUTO, .zstd_level = 1, .cache_bytes = 64u << 20, .commit_seconds = 2,
-                                   .clean_rate = 64u << 20 };
+                                   .clean_rate = 64u << 20, .progress_ms = 2000 };
 }
 
 static void explain(char *why, size_t cap, const char *what, int e)
@@ -295,6 +295,7 @@ void fs_release(struct holofs *fs)
         meta_reader_close(fs->reader);
     if (fs->index)
         meta_close(fs->index);
+    remove_private_index(fs);
     ring_close(fs->ring);
     if (fs->remap)
         remap_close(fs->remap);
@@ -471,6 +472,7 @@ int fs_open_hooked(const char *path, const struct holofs_options *o, const struc
     }
     if (!e)
         e = start(fs, why, why_cap);
+    fs->opening.ns = clock_mono_ns() - fs->mounted_ns;
     if (!e)
         *out = fs;
     else if (fs->threads)
@@ -488,7 +490,7 @@ int holofs_open(const char *path, const struct holofs_options *o, struct holofs 
 {
     struct holofs_options all = *o;
     int e = fs_open_hooked(path, o, NULL, out, why, why_cap);
-    if ((e != -HOLO_ESUM && e != -HOLO_ECORRUPT) || o->read_only || o->check_all)
+    if ((e != -HOLO_ESUM && e != -HOLO_ECORRUPT) || o->check_all)
         return e;
     all.check_all = true;
     return fs_open_hooked(path, &all, NULL, out, why, why_cap);

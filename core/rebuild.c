@@ -74,8 +74,11 @@ struct rebuild {
     int64_t partial_ns;
     uint32_t seen_parts;
     bool inside;      /* a txg whose frames go on */
+    bool anew;        /* nothing counts before all of it is done */
+    struct meta_state whole; /* inside: the state before that txg */
     uint32_t next_part;
     int64_t time_ns;  /* of the last txg applied */
+    size_t done, all; /* containers read, and to be read */
     uint64_t end;     /* frames from this txg on are not wanted; 0: all are */
     struct beginning {
         uint64_t epoch, txg, base_epoch;
@@ -213,6 +216,7 @@ static int each_frame(struct rebuild *b, const struct meta_file *m, int (*cb)(st
         if (r == 0)
             break;
         at = r < 0 ? find_frame(b->content, at, len) : at + stream.off;
+        opening_progress(b->fs, "making the index anew: containers of metadata", b->done, b->all);
         if (r > 0 && !frame_is_void(b, &f))
             e = cb(b, &f);
     }
@@ -244,6 +248,8 @@ static int count_parts(struct rebuild *b, const struct frame *f)
 static int advance(struct rebuild *b, const struct frame *f)
 {
     struct meta_state *s = &b->fs->state;
+    b->fs->opening.frames++;
+    b->fs->opening.frame_bytes += f->len;
     s->txg = f->txg;
     s->epoch = f->epoch;
     s->txg_hash = f->chain;
@@ -290,6 +296,8 @@ static int apply_log_frame(struct rebuild *b, const struct frame *f)
     if (f->txg < s->txg || (f->txg == s->txg && (f->part == 0 || !b->inside)))
         return 0;
     look_for_gap(b, f);
+    if (!b->inside || f->txg != s->txg)
+        b->whole = *s;
     int e = apply_records(b->a, f->txg, f->records, f->len);
     if (!e)
         e = advance(b, f);
@@ -297,6 +305,24 @@ static int apply_log_frame(struct rebuild *b, const struct frame *f)
     b->next_part = f->part + 1;
     b->time_ns = f->time_ns;
     return e;
+}
+
+static void back_to_whole(const struct rebuild *b, struct meta_state *s)
+{
+    s->txg = b->whole.txg;
+    s->epoch = b->whole.epoch;
+    s->txg_hash = b->whole.txg_hash;
+}
+
+/* What the index says of itself on the way: no txg of which there are only some frames, and none at all (0) if it is built anew. */
+static struct meta_state state_so_far(const struct rebuild *b)
+{
+    struct meta_state s = *state_to_keep(b->fs);
+    if (b->inside && !b->fs->loss.hold)
+        back_to_whole(b, &s);
+    if (b->anew)
+        s.txg = 0;
+    return s;
 }
 
 /* One container's frames in one transaction. */
@@ -309,8 +335,9 @@ static int apply_file(struct rebuild *b, const struct meta_file *m, int (*cb)(st
         e = apply_flush(b->a);
     if (!e)
         e = loss_mark_touched(b->fs, b->a);
+    const struct meta_state s = state_so_far(b);
     if (!e)
-        e = meta_commit(b->fs->index, state_to_keep(b->fs));
+        e = meta_commit(b->fs->index, &s);
     if (e)
         apply_reset(b->a);
     if (e)
@@ -322,8 +349,10 @@ static int each_of_class(struct rebuild *b, uint32_t cls, int (*work)(struct reb
 {
     int e = 0;
     for (size_t i = 0; i < b->n && !e; i++) {
-        if (b->file[i].cls == cls)
-            e = work(b, &b->file[i]);
+        if (b->file[i].cls != cls)
+            continue;
+        e = work(b, &b->file[i]);
+        b->done++;
     }
     return e;
 }
@@ -340,13 +369,19 @@ static int apply_dump(struct rebuild *b, const struct meta_file *m)
 
 static int apply_log(struct rebuild *b, const struct meta_file *m)
 {
-    log_info("rebuilding the index: metadata up to txg %llu", (unsigned long long)m->last_txg);
     return m->last_txg > b->fs->state.txg ? apply_file(b, m, apply_log_frame) : 0;
 }
 
-/* Frames of the last txg may go on in no container that is left. */
-static void look_at_end(struct rebuild *b)
+/* Frames of the last txg may go on in no container that is left: then the ring has it whole, or its end is lost. */
+static void look_at_end(struct rebuild *b, const struct ring_txg *ring, size_t n)
 {
+    const struct meta_state *s = &b->fs->state;
+    for (size_t i = 0; i < n && b->inside; i++) {
+        if (ring[i].txg == s->txg && ring[i].epoch == s->epoch && (ring[i].chain == s->txg_hash || !s->txg_hash)) {
+            back_to_whole(b, &b->fs->state);
+            b->inside = false;
+        }
+    }
     if (b->inside)
         note_gap(b->fs, b->fs->state.txg, b->fs->state.txg, b->time_ns, 0);
 }
@@ -367,12 +402,27 @@ static int list_files(struct rebuild *b)
 {
     b->n = 0;
     int e = each_container_file(b->fs, note_file, b);
+    b->done = 0;
+    b->all = b->n;
+    for (size_t i = 0; i < b->n; i++)
+        b->all += b->file[i].cls == CLASS_META_DUMP; /* these twice */
     if (!e && b->n)
         qsort(b->file, b->n, sizeof(*b->file), by_txg);
     return e;
 }
 
-static int run(struct rebuild *b)
+/* From here on it counts. */
+static int finish(struct rebuild *b)
+{
+    int e = meta_begin(b->fs->index);
+    if (!e)
+        e = meta_commit(b->fs->index, state_to_keep(b->fs));
+    if (e)
+        meta_rollback(b->fs->index);
+    return e;
+}
+
+static int run(struct rebuild *b, const struct ring_txg *ring, size_t n)
 {
     int e = list_files(b);
     if (!e)
@@ -383,8 +433,10 @@ static int run(struct rebuild *b)
     }
     if (!e)
         e = each_of_class(b, CLASS_META_LOG, apply_log);
-    if (!e)
-        look_at_end(b);
+    if (!e) {
+        look_at_end(b, ring, n);
+        e = finish(b);
+    }
     return e;
 }
 
@@ -404,7 +456,7 @@ static void rebuild_fini(struct rebuild *b)
 }
 
 /* An empty index, and everything applied to it. */
-static int run_anew(struct rebuild *b, const char *index_path)
+static int run_anew(struct rebuild *b, const char *index_path, const struct ring_txg *ring, size_t n)
 {
     struct holofs *fs = b->fs;
     fs->state = (struct meta_state){ .next_ino = INO_ROOT + 1, .next_cookie = 3, .next_seq = 1, .next_container = 1 };
@@ -413,7 +465,7 @@ static int run_anew(struct rebuild *b, const char *index_path)
     b->inside = false;
     int e = meta_create(index_path, fs->sb.uuid, &fs->index);
     if (!e)
-        e = run(b);
+        e = run(b, ring, n);
     if (e && fs->index) {
         meta_close(fs->index);
         fs->index = NULL;
@@ -423,13 +475,13 @@ static int run_anew(struct rebuild *b, const char *index_path)
 
 int rebuild_index(struct holofs *fs, const char *index_path, const struct ring_txg *ring, size_t n)
 {
-    struct rebuild b = { .fs = fs };
+    struct rebuild b = { .fs = fs, .anew = true };
     int e = prepare(&b, ring, n);
     if (!e)
-        e = run_anew(&b, index_path);
+        e = run_anew(&b, index_path, ring, n);
     while (e == -EAGAIN) {
         fs->loss.records = fs->loss.hold = false;
-        e = run_anew(&b, index_path);
+        e = run_anew(&b, index_path, ring, n);
     }
     rebuild_fini(&b);
     return e;
@@ -444,7 +496,7 @@ int rebuild_between(struct holofs *fs, uint64_t end, const struct ring_txg *ring
     if (!e)
         e = each_of_class(&b, CLASS_META_LOG, apply_log);
     if (!e)
-        look_at_end(&b);
+        look_at_end(&b, ring, n);
     rebuild_fini(&b);
     return e;
 }

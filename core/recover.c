@@ -93,33 +93,11 @@ static int scan_ring(struct holofs *fs, struct ring_log *l)
     return 0;
 }
 
-/* Is (epoch, txg) of a history that t's epoch is not built on? */
-static bool is_void(uint64_t epoch, uint64_t txg, uint64_t hash, const struct ring_txg *t)
+bool ring_voids(uint64_t epoch, uint64_t txg, uint64_t hash, const struct ring_txg *t)
 {
     if (epoch >= t->epoch || t->base_epoch == 0)
         return false;
     return epoch > t->base_epoch || txg > t->base_txg || (txg == t->base_txg && (epoch != t->base_epoch || hash != t->base_chain));
-}
-
-/* Does what the index has applied fit the ring? NULL, or why not. */
-static const char *index_misfit(const struct holofs *fs, const struct ring_scan_result *scan)
-{
-    const struct meta_state *s = &fs->state;
-    if (scan->n == 0)
-        return NULL;
-    const struct ring_txg *newest = &scan->txgs[scan->n - 1];
-    if (s->txg == 0)
-        return "it was not finished";
-    if (s->txg > newest->txg && s->epoch < newest->epoch)
-        return "the index follows another history";
-    if (s->txg + 1 < scan->txgs[0].txg && scan->txgs[0].lsn == scan->tail)
-        return "the index is older than the ring";
-    for (size_t i = 0; i < scan->n; i++) {
-        const struct ring_txg *t = &scan->txgs[i];
-        if (is_void(s->epoch, s->txg, s->txg_hash, t) || (t->txg == s->txg && t->epoch >= s->epoch && (t->chain != s->txg_hash || t->epoch != s->epoch)))
-            return "the index follows another history";
-    }
-    return NULL;
 }
 
 /* The chain value of a txg that was damaged when it was read is not known: 0. */
@@ -133,7 +111,7 @@ static bool follows(const struct meta_state *s, const struct ring_txg *t)
 {
     if (t->txg == s->txg)
         return t->epoch == s->epoch && same_chain(t->chain, s->txg_hash);
-    return t->txg < s->txg || (t->epoch >= s->epoch && !is_void(s->epoch, s->txg, s->txg_hash, t));
+    return t->txg < s->txg || (t->epoch >= s->epoch && !ring_voids(s->epoch, s->txg, s->txg_hash, t));
 }
 
 static bool all_follow(const struct meta_state *s, const struct ring_log *l)
@@ -176,37 +154,6 @@ static void follow_index(struct holofs *fs, struct ring_log *l)
         note_gap(fs, s->txg + 1, 0, newest->time_ns, 0);
     if (fs->loss.hold) /* its rows are of what the containers say; on an older state the ring could be applied, of another history */
         fs->loss.held.txg = fs->loss.held.epoch = fs->loss.held.txg_hash = 0;
-}
-
-static int open_index(struct holofs *fs, struct ring_log *l)
-{
-    char path[4200];
-    const char *why = NULL;
-    bool private = fs->hooks && fs->hooks->index_path, anew = fs->hooks && fs->hooks->rebuild_index;
-    snprintf(path, sizeof(path), "%s%s", private ? fs->hooks->index_path : fs->path, private ? "" : "/index.db");
-    int e = anew ? -HOLO_ESTALE : meta_open(path, fs->sb.uuid, &fs->index);
-    if (!e)
-        e = meta_state_get(fs->index, &fs->state);
-    if (!e && (fs->unclean || fs->opt.check_all))
-        e = meta_verify(fs->index);
-    if (!e)
-        why = index_misfit(fs, &l->scan);
-    if (!e && !why)
-        return 0;
-    if (fs->index)
-        meta_close(fs->index);
-    fs->index = NULL;
-    if (e == -ENOMEM || e == -ENOSPC || e == -EMFILE || e == -ENFILE) /* these say nothing about the index */
-        return e;
-    if (fs->read_only && !private)
-        return e ? e : -HOLO_ESTALE;
-    why = anew ? "asked for" : e == -ENOENT ? "there is none" : e ? holo_strerror(e) : why;
-    if (fs->hooks && !anew && !fs->hooks->may_rebuild(fs->hooks->arg, why))
-        return -HOLO_ESTALE;
-    fs->index_rebuilt = fs->sb.sequence > 1; /* a store just formatted has none yet */
-    if (fs->index_rebuilt)
-        event_add(fs, "index_rebuilt", "s:s", "why", why);
-    return rebuild_index(fs, path, l->scan.txgs, l->scan.n);
 }
 
 /* The txg's stream, split. Of a damaged one the parts that are right as a whole are told apart; holes are those of the data. */
@@ -263,6 +210,20 @@ const struct meta_state *state_to_keep(const struct holofs *fs)
     return fs->loss.hold ? &fs->loss.held : &fs->state;
 }
 
+void opening_progress(struct holofs *fs, const char *what, uint64_t done, uint64_t of)
+{
+    char line[160];
+    uint64_t now = clock_mono_ns();
+    if (now - (fs->opening.told_ns ? fs->opening.told_ns : fs->mounted_ns) < fs->opt.progress_ms * UINT64_C(1000000))
+        return;
+    fs->opening.told_ns = now;
+    snprintf(line, sizeof(line), "%s: %llu of %llu, %llu s", what, (unsigned long long)done, (unsigned long long)of,
+             (unsigned long long)((now - fs->mounted_ns) / 1000000000));
+    log_info("%s", line);
+    if (fs->opt.progress)
+        fs->opt.progress(fs->opt.progress_arg, line);
+}
+
 static int apply_one(struct holofs *fs, struct applier *a, const struct ring_txg *t, struct txg_stream *s)
 {
     int e = apply_records(a, t->txg, s->records, t->records_len);
@@ -271,6 +232,8 @@ static int apply_one(struct holofs *fs, struct applier *a, const struct ring_txg
     fs->state.txg = t->txg;
     fs->state.epoch = t->epoch;
     fs->state.txg_hash = t->chain;
+    fs->opening.ring_txgs++;
+    fs->opening.ring_bytes += t->records_len;
     return e;
 }
 
@@ -298,6 +261,7 @@ static int apply_each(struct holofs *fs, struct applier *a, const struct ring_lo
         const struct ring_txg *t = &l->v[i].t;
         int64_t time_ns = t->time_ns;
         if (t->txg > fs->state.txg) {
+            opening_progress(fs, "applying the journal: transaction groups", i, l->n);
             e = read_stream(fs, &l->v[i], s);
             if (!e && !s->records_right)
                 continue; /* as if it were not there */
@@ -456,6 +420,7 @@ static int fill_heads(struct holofs *fs, const struct ring_log *l, uint64_t last
     int e = 0;
     for (size_t i = 0; i < l->n && !e; i++) {
         const struct ring_txg *t = &l->v[i].t;
+        opening_progress(fs, "reading the journal: transaction groups", i, l->n);
         e = read_stream(fs, &l->v[i], &s);
         if (!e)
             e = fill_from(fs, t, &s);
@@ -548,8 +513,7 @@ static int recover_log(struct holofs *fs, struct ring_log *l, const char **step)
     int e = scan_ring(fs, l);
     if (e)
         return e;
-    *step = "index";
-    e = open_index(fs, l);
+    e = index_open(fs, &l->scan, step);
     if (!e)
         follow_index(fs, l);
     if (!e)

@@ -11,6 +11,18 @@
  */
 int recover(struct holofs *fs, char *why, size_t why_cap);
 
+/* Is (epoch, txg) of a history that t's epoch is not built on? */
+bool ring_voids(uint64_t epoch, uint64_t txg, uint64_t hash, const struct ring_txg *t);
+
+/* Open the index, or build it from containers where it cannot be used; it may be behind or ahead of the ring. On an error *step is what failed. */
+int index_open(struct holofs *fs, const struct ring_scan_result *scan, const char **step);
+
+/* Opening has done so much of `of`: told every progress_ms. */
+void opening_progress(struct holofs *fs, const char *what, uint64_t done, uint64_t of);
+
+/* Remove what a mount for reading only made for itself; the index is closed. */
+void remove_private_index(struct holofs *fs);
+
 /*
  * A new index from metadata containers: the last complete dump and the log behind it. Leaves it at that txg. What the epochs of these
  * txgs of the ring are not built on is void.

@@ -101,6 +101,7 @@ static json_t *containers(struct holofs *fs, uint64_t unsealed)
     put(o, "sealed", f.sealed);
     put(o, "sealed_since_mount", fs->count.containers_sealed);
     put(o, "deleted_since_mount", fs->count.containers_deleted);
+    put(o, "dumps_since_mount", fs->count.dumps);
     put(o, "data_bytes", f.data_blocks * BLOCK_SIZE);
     put(o, "live_bytes", f.live);
     put(o, "unsealed_bytes", unsealed);
@@ -252,6 +253,20 @@ static json_t *memory(struct holofs *fs)
     put(o, "index_sum_bytes", fs->index_sum_bytes);
     put(o, "scratch_bytes", fs->scratch_made * (SCRATCH_BLOCKS * BLOCK_SIZE + CHUNK_SIZE));
     put(o, "head_and_parity_bytes", fs->big_bytes);
+    put(o, "max_head_and_parity_bytes", fs->big_bytes_max);
+    return o;
+}
+
+/* What this mount had to do before it answered. */
+static json_t *opening(struct holofs *fs)
+{
+    json_t *o = json_object();
+    put(o, "open_ms", fs->opening.ns / 1000000);
+    json_object_set_new(o, "index_rebuilt", json_boolean(fs->index_rebuilt));
+    put(o, "ring_txgs_applied", fs->opening.ring_txgs);
+    put(o, "ring_bytes_applied", fs->opening.ring_bytes);
+    put(o, "frames_applied", fs->opening.frames);
+    put(o, "frame_bytes_applied", fs->opening.frame_bytes);
     return o;
 }
 
@@ -304,6 +319,7 @@ int holofs_stats_json(struct holofs *fs, struct buf *out)
                                               "spare_used", (json_int_t)rs.spare_used));
     json_object_set_new(o, "pools", json_pack("{s:I, s:I}", "scratch_allocated", (json_int_t)fs->scratch_made, "big_bytes", (json_int_t)fs->big_bytes));
     json_object_set_new(o, "memory", memory(fs));
+    json_object_set_new(o, "opening", opening(fs));
     json_object_set_new(o, "operations", operations(fs));
     char *text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(o);

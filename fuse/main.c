@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,17 @@ static void become_io_flusher(struct holofs_options *o)
         log_debug("PR_SET_IO_FLUSHER: %s: goes on without", strerror(errno));
 }
 
+/* A line that begins with this byte tells how far opening is; the starting process prints it. */
+enum { PROGRESS_MARK = 1 };
+
+static void progress(void *arg, const char *line)
+{
+    char text[200];
+    int n = snprintf(text, sizeof(text), "%c%s\n", PROGRESS_MARK, line);
+    if (write(*(int *)arg, text, (size_t)n) < 0)
+        log_debug("the starting process is gone");
+}
+
 static int run(struct mount_options *o, const char *store, const char *target, int answering, char *why, size_t cap)
 {
     struct mnt m = { .threads = o->threads, .answering = answering, .target = target, .read_only = o->store.read_only };
@@ -153,6 +165,10 @@ static int run(struct mount_options *o, const char *store, const char *target, i
             snprintf(why, cap, "only %llu open files are allowed, at least %d are needed (ulimit -n)", (unsigned long long)files.rlim_cur, FILES_MIN);
             return -EMFILE;
         }
+    }
+    if (answering >= 0) {
+        o->store.progress = progress;
+        o->store.progress_arg = &answering;
     }
     int e = holofs_open(store, &o->store, &m.fs, why, cap);
     if (e)
@@ -171,14 +187,28 @@ static int run(struct mount_options *o, const char *store, const char *target, i
     return e ? e : c;
 }
 
+/* Print whole lines of progress and take them away. Returns how much is left. */
+static size_t show_progress(char *text, size_t n)
+{
+    const char *end;
+    while (n && text[0] == PROGRESS_MARK && (end = memchr(text, '\n', n))) {
+        size_t line = (size_t)(end - text) + 1;
+        fprintf(stderr, "holofs: %.*s", (int)line - 1, text + 1);
+        n -= line;
+        memmove(text, text + line, n);
+    }
+    return n;
+}
+
 /* Wait for the child: a zero byte says that the mount answers, anything else is its reason. A dead mount is not left behind. */
 static int wait_for_child(int fd, pid_t child, const char *target)
 {
     char why[1200], ignored[2 * PATH_MAX];
     int status = 0;
-    ssize_t n, got = 0;
-    while ((n = read(fd, why + got, sizeof(why) - 1 - (size_t)got)) > 0)
-        got += n;
+    size_t got = 0;
+    ssize_t n;
+    while ((n = read(fd, why + got, sizeof(why) - 1 - got)) > 0)
+        got = show_progress(why, got + (size_t)n);
     if (got == 1 && why[0] == 0)
         return 0;
     why[got] = 0;
@@ -202,6 +232,19 @@ static void into_background(void)
     log_to_syslog();
 }
 
+/*
+ * Few arenas, and large blocks always by themselves: else glibc keeps what a burst took in arenas of its many threads, and puts blocks of
+ * megabytes there once it has seen one freed.
+ */
+static void bound_malloc(void)
+{
+#ifdef M_ARENA_MAX
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     struct mount_options o;
@@ -210,6 +253,7 @@ int main(int argc, char **argv)
     int e = mount_options_parse(argc, argv, &o);
     if (e)
         return e < 0 ? 0 : e;
+    bound_malloc();
     log_set_name("holofs");
     if (resolve(&o, store, target, why, sizeof(why))) {
         fprintf(stderr, "holofs: %s\n", why);

@@ -444,6 +444,308 @@ static void one_damaged_page_of_the_index_never_keeps_a_store_from_opening(void 
     rig_stop(&r);
 }
 
+/* ---- a mount that must not write ---- */
+
+static void copy_store(const struct rig *r, char to[PATH_MAX])
+{
+    char cmd[3 * PATH_MAX];
+    snprintf(to, PATH_MAX, "%s.copy", r->dir);
+    snprintf(cmd, sizeof(cmd), "cp -a '%s' '%s'", r->dir, to);
+    assert_int_equal(system(cmd), 0);
+}
+
+static void no_byte_has_changed(const struct rig *r, const char *copy)
+{
+    char cmd[3 * PATH_MAX];
+    snprintf(cmd, sizeof(cmd), "diff -r '%s' '%s'", r->dir, copy);
+    assert_int_equal(system(cmd), 0);
+}
+
+/* The tree is served from a private index where the store's cannot be used; the store stays as it is. */
+static void a_mount_for_reading_serves_whatever_became_of_the_index(void **state)
+{
+    (void)state;
+    static void (*const harm[])(struct rig *r) = { NULL, unlink_index, cut_index, flip_index };
+    struct rig r;
+    char copy[PATH_MAX];
+    rig_start(&r);
+    grow_tree(&r, 1);
+    rig_do(&r, "dump");
+    grow_tree(&r, 2);
+    char *want = tree_of(&r);
+    for (size_t i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
+        rig_close(&r);
+        if (harm[i])
+            harm[i](&r);
+        copy_store(&r, copy);
+        r.opt.read_only = true;
+        r.opt.check_all = harm[i] == flip_index;
+        rig_open(&r);
+        expect_tree(&r, want);
+        assert_true(rig_event(&r, "index_rebuilt", "why") == (harm[i] != NULL));
+        rig_close(&r);
+        no_byte_has_changed(&r, copy);
+        rig_remove_tree(copy);
+        r.opt.read_only = r.opt.check_all = false;
+        rig_open(&r);
+        expect_tree(&r, want);
+    }
+    free(want);
+    rig_stop(&r);
+}
+
+static void an_index_that_is_no_file_is_told_in_one_line(void **state)
+{
+    (void)state;
+    struct rig r;
+    char index[PATH_MAX], away[PATH_MAX];
+    rig_start(&r);
+    grow_tree(&r, 1);
+    char *want = tree_of(&r);
+    rig_close(&r);
+    rig_name(&r, "index.db", index);
+    rig_name(&r, "away", away);
+    assert_int_equal(rename(index, away), 0);
+    assert_int_equal(mkdir(index, 0700), 0);
+    assert_int_equal(rig_try_open(&r), -EISDIR);
+    assert_non_null(strstr(r.why, "index.db"));
+    assert_int_equal(rmdir(index), 0);
+    assert_int_equal(symlink(away, index), 0);
+    assert_int_equal(rig_try_open(&r), -ELOOP);
+    assert_non_null(strstr(r.why, "index.db"));
+    assert_int_equal(unlink(index), 0);
+    assert_int_equal(unlink(away), 0);
+    rig_open(&r);
+    expect_tree(&r, want);
+    assert_true(rig_event(&r, "index_rebuilt", "there is none"));
+    free(want);
+    rig_stop(&r);
+}
+
+/* ---- a page that goes bad while the store is open ---- */
+
+static void flip_all_but_first(const struct rig *r)
+{
+    char name[PATH_MAX];
+    struct stat st;
+    rig_name(r, "index.db", name);
+    int fd = open(name, O_RDWR);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    for (off_t at = 4096; at < st.st_size; at += 4096) {
+        uint8_t b;
+        assert_int_equal(pread(fd, &b, 1, at + 100), 1);
+        b ^= 0x10;
+        assert_int_equal(pwrite(fd, &b, 1, at + 100), 1);
+    }
+    close(fd);
+}
+
+/* Reads of what is not in memory fail, and are told; what can be written is as durable as ever; the next mount makes it good. */
+static void a_page_that_goes_bad_under_a_reader_costs_nothing(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct holofs_attr a;
+    struct buf text = { 0 };
+    rig_start(&r);
+    grow_tree(&r, 1);
+    char *want = tree_of(&r);
+    rig_reopen(&r);
+    flip_all_but_first(&r);
+    int e = holofs_lookup(r.fs, RIG_ROOT, "d10", &a);
+    assert_int_equal(holo_errno(e), EIO);
+    assert_true(rig_event(&r, "index_damaged", "error"));
+    assert_int_equal(holofs_health_text(r.fs, &text), 0);
+    assert_int_equal(buf_add(&text, "", 1), 0);
+    assert_non_null(strstr((char *)text.p, "the index is damaged; unmount and mount again: it is verified and rebuilt"));
+    buf_fini(&text);
+    holofs_close(r.fs);
+    rig_open(&r);
+    assert_true(rig_event(&r, "index_rebuilt", "why"));
+    expect_tree(&r, want);
+    free(want);
+    rig_stop(&r);
+}
+
+/* The indexer meets it: what the ring takes is acknowledged, what it does not is an error, and nothing that was acknowledged is lost. */
+static void a_page_that_goes_bad_under_the_indexer_loses_nothing_acknowledged(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 400 };
+    struct rig r;
+    uint8_t block[RIG_BLOCK];
+    uint64_t acked = 0;
+    rig_start(&r);
+    grow_tree(&r, 1);
+    rig_create(&r, "file");
+    rig_reopen(&r);
+    uint64_t ino = rig_find(&r, RIG_ROOT, "file");
+    assert_int_equal(holofs_open_file(r.fs, ino, true, false), 0);
+    while (rig_stat(&r, "ring/applied_txg") < rig_stat(&r, "ring/committed_txg"))
+        rig_sleep_ms(1);
+    flip_all_but_first(&r);
+    int e = 0;
+    for (; acked < BLOCKS && !e; acked += !e) {
+        rig_fill(acked, block, sizeof(block));
+        ssize_t n = holofs_write(r.fs, ino, acked * RIG_BLOCK, block, sizeof(block), false);
+        e = n < 0 ? (int)n : holofs_fsync(r.fs, ino);
+        rig_sleep_ms(acked > 20 ? 5 : 0);
+    }
+    print_message("%llu blocks acknowledged\n", (unsigned long long)acked);
+    assert_true(acked > 0 && (acked == BLOCKS || holo_errno(e) == EIO));
+    assert_true(rig_event(&r, "write_trouble", "index") || rig_event(&r, "store_failed", "index"));
+    assert_int_not_equal(holofs_close(r.fs), 0);
+    rig_open(&r);
+    assert_true(rig_event(&r, "index_rebuilt", "why"));
+    for (uint64_t i = 0; i < acked; i++) {
+        rig_fill(i, block, sizeof(block));
+        rig_expect(&r, ino, i * RIG_BLOCK, block, sizeof(block));
+    }
+    rig_file(&r, "goes on", 1, 10000);
+    rig_reopen(&r);
+    rig_expect_file(&r, "goes on", 1, 10000);
+    rig_stop(&r);
+}
+
+/* ---- how much is replayed ---- */
+
+static void move_much(struct rig *r, unsigned times)
+{
+    char name[2][256];
+    for (int k = 0; k < 2; k++) {
+        memset(name[k], 'a' + k, 200);
+        name[k][200] = 0;
+    }
+    for (unsigned i = 0; i < times; i++)
+        assert_int_equal(holofs_rename(r->fs, RIG_ROOT, name[i % 2], RIG_ROOT, name[!(i % 2)], 0), 0);
+}
+
+/* A store of 128 MiB takes a dump once the log has grown by more than one, and by 1 MiB. */
+static void dumps_bound_the_log_that_is_replayed(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 5, MOVES = 4000 };
+    struct rig r;
+    struct holofs_geometry g = rig_geometry();
+    char name[256];
+    uint64_t logged = 0;
+    g.size_limit_bytes = 128 << 20;
+    rig_init(&r);
+    rig_format(&r, &g);
+    rig_open(&r);
+    grow_tree(&r, 1);
+    memset(name, 'a', 200);
+    name[200] = 0;
+    rig_create(&r, name);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint64_t before = rig_stat(&r, "containers/dumps_since_mount");
+        move_much(&r, MOVES);
+        rig_do(&r, "sync");
+        for (int i = 0; i < 120 && rig_stat(&r, "containers/dumps_since_mount") == before; i++)
+            rig_sleep_ms(10); /* the housekeeper looks each second; there is not one in each round */
+    }
+    assert_true(rig_stat(&r, "containers/dumps_since_mount") > 1);
+    logged = rig_stat(&r, "ring/bytes_committed");
+    move_much(&r, 100);
+    char *want = tree_of(&r);
+    rig_close(&r);
+    unlink_index(&r);
+    rig_open(&r);
+    uint64_t replayed = rig_stat(&r, "opening/frame_bytes_applied") + rig_stat(&r, "opening/ring_bytes_applied");
+    print_message("%llu bytes logged, %llu replayed\n", (unsigned long long)logged, (unsigned long long)replayed);
+    assert_true(replayed > 0 && replayed < logged / 2); /* a round and a little, at most */
+    expect_tree(&r, want);
+    assert_false(rig_event(&r, "metadata_lost", "txg"));
+    rig_reopen(&r); /* with its index: nothing */
+    assert_int_equal(rig_stat(&r, "opening/frame_bytes_applied") + rig_stat(&r, "opening/ring_bytes_applied"), 0);
+    free(want);
+    rig_stop(&r);
+}
+
+static void count_line(void *arg, const char *line)
+{
+    assert_non_null(strstr(line, " of "));
+    *(unsigned *)arg += 1;
+}
+
+static void rebuilding_tells_how_far_it_is(void **state)
+{
+    (void)state;
+    struct rig r;
+    unsigned lines = 0;
+    rig_start(&r);
+    grow_tree(&r, 1);
+    rig_do(&r, "dump");
+    grow_tree(&r, 2);
+    rig_close(&r);
+    unlink_index(&r);
+    r.opt.progress = count_line;
+    r.opt.progress_arg = &lines;
+    r.opt.progress_ms = 0;
+    rig_open(&r);
+    assert_true(lines > 3);
+    rig_stop(&r);
+}
+
+struct killing {
+    const struct rig *r;
+    unsigned lines, at; /* the store is copied at this line */
+    char copy[PATH_MAX];
+};
+
+static void copy_at_line(void *arg, const char *line)
+{
+    struct killing *k = arg;
+    (void)line;
+    if (++k->lines == k->at)
+        copy_store(k->r, k->copy);
+}
+
+/* With a dump of several containers: what a killed process leaves is the store as it was in the middle. */
+static void a_rebuild_that_is_killed_begins_again(void **state)
+{
+    (void)state;
+    struct rig r, killed;
+    struct killing k = { .r = &r };
+    char name[260];
+    unsigned begun_again = 0;
+    rig_start(&r);
+    memset(name, 'n', 200);
+    for (unsigned i = 0; i < 5000; i++) {
+        snprintf(name + 200, 60, "%u", i);
+        rig_create(&r, name);
+    }
+    grow_tree(&r, 1);
+    rig_do(&r, "dump");
+    while (rig_stat(&r, "containers/dumps_since_mount") == 0)
+        rig_sleep_ms(5);
+    rig_create(&r, "after the dump"); /* the ring goes back as far */
+    char *want = tree_of(&r);
+    assert_true(rig_stat(&r, "containers/metadata_dump") > 1);
+    r.opt.progress = copy_at_line;
+    r.opt.progress_arg = &k;
+    r.opt.progress_ms = 0;
+    for (unsigned eighth = 0; eighth < 8; eighth++) {
+        unsigned all = k.lines;
+        rig_close(&r);
+        unlink_index(&r);
+        k.at = all * eighth / 8 + 1;
+        k.lines = 0;
+        rig_open(&r);
+        assert_true(k.lines >= k.at);
+        killed = r;
+        snprintf(killed.dir, sizeof(killed.dir), "%.90s", k.copy);
+        killed.opt.progress = NULL;
+        rig_open(&killed);
+        begun_again += rig_event(&killed, "index_rebuilt", "not finished");
+        expect_tree(&killed, want);
+        rig_stop(&killed);
+    }
+    assert_true(begun_again > 1);
+    free(want);
+    rig_stop(&r);
+}
+
 /* ---- windows that are too large for one record ---- */
 
 enum { TINY = 30000 };
@@ -486,8 +788,15 @@ int main(void)
         cmocka_unit_test(the_tree_comes_back_from_dumps_and_the_log_behind),
         cmocka_unit_test(the_tree_comes_back_from_containers_full_of_flips),
         cmocka_unit_test(an_older_index_is_brought_up_or_rebuilt),
+        cmocka_unit_test(a_mount_for_reading_serves_whatever_became_of_the_index),
+        cmocka_unit_test(an_index_that_is_no_file_is_told_in_one_line),
         cmocka_unit_test(a_damaged_index_is_rebuilt),
         cmocka_unit_test(one_damaged_page_of_the_index_never_keeps_a_store_from_opening),
+        cmocka_unit_test(a_page_that_goes_bad_under_a_reader_costs_nothing),
+        cmocka_unit_test(a_page_that_goes_bad_under_the_indexer_loses_nothing_acknowledged),
+        cmocka_unit_test(dumps_bound_the_log_that_is_replayed),
+        cmocka_unit_test(rebuilding_tells_how_far_it_is),
+        cmocka_unit_test(a_rebuild_that_is_killed_begins_again),
         cmocka_unit_test(a_dump_takes_windows_of_very_many_extents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

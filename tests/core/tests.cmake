@@ -1,5 +1,6 @@
 holo_test(core write core remap meta store cuda ecc base)
 holo_test(core memory core remap meta store cuda ecc base)
+holo_test(core clock core remap meta store cuda ecc base)
 holo_test(core rebuild core remap meta store cuda ecc base)
 holo_test(core damage core remap meta store cuda ecc base)
 holo_test(core flips core remap meta store cuda ecc base)

@@ -126,7 +126,7 @@ holo_try_mount() {
     [ -z "${HOLO_DIR:-}" ] || return 0
     holo_start "${1-${HOLO_MOUNT_OPTS-allow_other}}"
     local i
-    for ((i = 0; i < 600; i++)); do
+    for ((i = 0; i < ${MOUNT_S:-60} * 10; i++)); do
         if mountpoint -q "$MNT"; then
             MOUNT_COUNT=$((MOUNT_COUNT + 1))
             return 0

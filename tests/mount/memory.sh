@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # memory.sh: the daemon's memory stays bounded: very many files, open files, a sparse file written at random.
 #   MANY_FILES (20000), MANY_OPEN (2000), SPARSE_GIB (50), SPARSE_BLOCKS (10000), CACHE_MIB (4), CONTAINER (4M), BASE_MIB (32)
-# The bound of the largest resident size since the mount: 2 · cache + buffers of heads and parity + BASE_MIB (program, sqlite, requests; sanitizers more).
+# The bound of the largest resident size since the mount: 2 · cache + the most that buffers of heads and parity had + BASE_MIB (program, sqlite, requests; sanitizers more).
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 holo_only
@@ -17,7 +17,7 @@ at_most() { # at_most NAME bound value
 
 within() { # within NAME: after it nothing is beyond its bound, nor was since the mount
     local inodes=$((cache * 512)) max buffers
-    max=$(holo_stat max_rss_bytes) buffers=$(holo_stat head_and_parity_bytes)
+    max=$(holo_stat max_rss_bytes) buffers=$(holo_stat max_head_and_parity_bytes)
     echo "$1: resident $(($(holo_stat rss_bytes) >> 20)) MiB, at most $((max >> 20)), buffers $((buffers >> 20)), inodes $(holo_stat inodes)," \
         "names $(holo_stat names), windows $(($(holo_stat window_and_xattr_bytes) >> 10)) KiB, queue $(($(holo_stat index_queue_bytes) >> 10)) KiB"
     at_most "resident bytes: $1" $(((2 * cache + base) * 1048576 + buffers)) "$max"
@@ -42,4 +42,13 @@ within "$blocks blocks of a sparse file"
 t "a sparse file goes" rm "$MNT/sparse"
 within "a sparse file removed"
 t_eq "the list of names in one directory is whole" "$files" "$(find "$MNT/all" -type f | wc -l)"
+holo_remount "$opts"
+within "a mount, ready after $(holo_stat open_ms) ms"
+holo_umount
+rm "$STORE"/index.db*
+holo_mount "$opts"
+within "the index made anew, ready after $(holo_stat open_ms) ms"
+t "which is told" grep -q index_rebuilt "$MNT/.holo/events"
+t_program "$TESTBIN/many" walk "$MNT" "$files"
+within "a walk with it"
 holo_umount
