@@ -188,9 +188,11 @@ static void what_is_said_to_be_free_can_be_written(void **state)
 {
     (void)state;
     promise(0, 48 * MIB, 131072);
-    promise(0, 48 * MIB, 4096);
     promise(64, 0, 131072);
+#ifndef __SANITIZE_THREAD__ /* eight times slower */
+    promise(0, 48 * MIB, 4096);
     promise(64, 0, 4096);
+#endif
 }
 
 /* Small files, so that metadata meets the wall as well. */
