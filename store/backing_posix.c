@@ -10,9 +10,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -132,11 +134,22 @@ static int write_zeros(struct bfile *f, uint64_t size_bytes)
     return rc;
 }
 
+/* Where data are copied on write (btrfs), an empty file may ask to be overwritten in place: that needs no room. Others refuse it. */
+static void keep_in_place(int fd)
+{
+    int flags;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && !(flags & FS_NOCOW_FL)) {
+        flags |= FS_NOCOW_FL;
+        (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+}
+
 /* Zeros are written, not only allocated: an unwritten extent costs the filesystem a journal commit at first use. */
 static int posix_preallocate(struct bfile *f, uint64_t size_bytes)
 {
     if (size_bytes == 0)
         return 0;
+    keep_in_place(file_of(f)->fd);
     int err = posix_fallocate(file_of(f)->fd, 0, (off_t)size_bytes);
     if (err && err != EOPNOTSUPP)
         return -err;
