@@ -11,16 +11,18 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
 
+enum { UNSURE_SHARE = 24, UNSURE_MAX = 1 << 30 };
 enum { IOV_BATCH = 64, ZERO_PIECE = 1 << 20, DIRECT_ALIGN = 4096 };
 
 struct posix_backing {
@@ -355,11 +357,15 @@ static int posix_list(struct backing *b, const char *dir, int (*cb)(void *arg, c
 
 static int posix_space(struct backing *b, struct backing_space *out)
 {
-    struct statvfs v;
-    if (fstatvfs(posix_of(b)->fd, &v) < 0)
+    struct statfs v;
+    if (fstatfs(posix_of(b)->fd, &v) < 0)
         return -errno;
-    out->total_bytes = (uint64_t)v.f_blocks * v.f_frsize;
-    out->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    uint64_t unit = (uint64_t)(v.f_frsize ? v.f_frsize : v.f_bsize), unsure = 0;
+    out->total_bytes = v.f_blocks * unit;
+    out->free_bytes = v.f_bavail * unit;
+    if ((uint32_t)v.f_type == BTRFS_SUPER_MAGIC) /* an estimate: chunks of metadata may still take from it */
+        unsure = out->total_bytes / UNSURE_SHARE < UNSURE_MAX ? out->total_bytes / UNSURE_SHARE : UNSURE_MAX;
+    out->free_bytes -= out->free_bytes < unsure ? out->free_bytes : unsure;
     return 0;
 }
 
