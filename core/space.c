@@ -125,12 +125,13 @@ int holofs_statfs(struct holofs *fs, struct holofs_space *out)
     mutex_unlock(&fs->head_lock);
     if (e)
         return e;
-    if (disk_is_full(fs->trouble[TROUBLE_SEAL]) || disk_is_full(fs->trouble[TROUBLE_COMMIT])) /* by a quota, which nobody tells us */
-        room = 0;
+    bool refused = disk_is_full(fs->trouble[TROUBLE_SEAL]) || disk_is_full(fs->trouble[TROUBLE_COMMIT]); /* by a quota, which nobody tells us */
     uint64_t total = fs->sb.size_limit_bytes ? less(fs->sb.size_limit_bytes, fixed_bytes(fs) + PROMISED * full) : s.total_bytes;
     uint64_t slack = fs->sb.size_limit_bytes ? total / SLACK : 0;
     out->total_bytes = payload_of(fs, total - slack);
     out->free_bytes = less(payload_of(fs, less(fs->read_only ? room : room + reclaimable(fs), slack)), open);
+    if (refused)
+        out->free_bytes = 0;
     if (out->free_bytes > out->total_bytes)
         out->free_bytes = out->total_bytes;
     out->files = fs->n_files + out->free_bytes / BLOCK_SIZE;
