@@ -5,6 +5,7 @@
  * Invariants: applied_txg only grows, and only after the sqlite commit; objects in memory whose changes are
  * newer than applied_txg are never evicted, so whoever misses memory finds the truth in the index.
  */
+#include <jansson.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -181,8 +182,8 @@ static int apply(struct holofs *fs, struct applier *a, const struct txg_done *ba
 /* An index that says that it is damaged may lie on a disk that is not there just now: it is tried again, and the next mount verifies it. */
 static void tell(struct holofs *fs, int e)
 {
-    if (e == -HOLO_ESUM || e == -HOLO_ECORRUPT)
-        fs->index_damaged = true;
+    if ((e == -HOLO_ESUM || e == -HOLO_ECORRUPT) && !atomic_exchange(&fs->index_damaged, true))
+        event_add(fs, "index_damaged", "s:s", "error", holo_strerror(e));
     if (!e)
         trouble_end(fs, TROUBLE_INDEX);
     else
