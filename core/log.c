@@ -24,7 +24,8 @@ enum { LOOK_EVERY = 32, INDEX_GROWTH = 6 };
 
 static size_t open_records_max(const struct holofs *fs)
 {
-    size_t limit = (size_t)fs->sb.ring_blocks * BLOCK_SIZE / 16;
+    size_t limit = (size_t)fs->sb.ring_blocks * BLOCK_SIZE / 16, half = (size_t)fs->sb.nmax * BLOCK_SIZE / 2;
+    limit = half < limit ? half : limit; /* so that a txg fits into one container of the metadata log */
     return limit < OPEN_RECORDS_MAX ? limit : OPEN_RECORDS_MAX;
 }
 

@@ -52,8 +52,22 @@ static int need_head(struct holofs *fs, const struct ring_txg *t)
     return 0;
 }
 
+/*
+ * A txg that would go over into the next container begins there instead, if it fits into one: a mount that begins between the two goes on
+ * behind the last txg of a sealed container, and would not know that its end is missing.
+ */
+static int keep_together(struct holofs *fs, size_t len)
+{
+    const struct head *h = fs->metalog;
+    bool fits = !h || h->fill == 0 || frame_size(len) <= h->cap_bytes - h->fill;
+    return fits || frame_size(len) > h->cap_bytes ? 0 : metalog_seal(fs);
+}
+
 int metalog_append(struct holofs *fs, const struct ring_txg *t, const uint8_t *records, size_t len)
 {
+    int together = keep_together(fs, len);
+    if (together)
+        return together;
     struct frame f = { .kind = FRAME_LOG, .epoch = t->epoch, .txg = t->txg, .chain = t->chain, .time_ns = t->time_ns };
     while (len) {
         int e = need_head(fs, t);

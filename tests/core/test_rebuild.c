@@ -662,6 +662,32 @@ static void dumps_bound_the_log_that_is_replayed(void **state)
     rig_stop(&r);
 }
 
+/* A mount that begins where the log went over to another container in the middle of a txg keeps the rest of it. */
+static void the_log_has_every_txg_whole_over_many_mounts(void **state)
+{
+    (void)state;
+    struct rig r;
+    char name[256];
+    rig_start(&r);
+    memset(name, 'a', 200);
+    name[200] = 0;
+    rig_create(&r, name);
+    for (unsigned round = 0; round < 8; round++) {
+        move_much(&r, 2000 + 38 * round);
+        rig_reopen(&r);
+    }
+    move_much(&r, 3000); /* the ring has nothing of all that any more */
+    rig_do(&r, "sync");
+    char *want = tree_of(&r);
+    rig_close(&r);
+    unlink_index(&r);
+    rig_open(&r);
+    assert_false(rig_event(&r, "metadata_lost", "txg"));
+    expect_tree(&r, want);
+    free(want);
+    rig_stop(&r);
+}
+
 static void count_line(void *arg, const char *line)
 {
     assert_non_null(strstr(line, " of "));
@@ -795,6 +821,7 @@ int main(void)
         cmocka_unit_test(a_page_that_goes_bad_under_a_reader_costs_nothing),
         cmocka_unit_test(a_page_that_goes_bad_under_the_indexer_loses_nothing_acknowledged),
         cmocka_unit_test(dumps_bound_the_log_that_is_replayed),
+        cmocka_unit_test(the_log_has_every_txg_whole_over_many_mounts),
         cmocka_unit_test(rebuilding_tells_how_far_it_is),
         cmocka_unit_test(a_rebuild_that_is_killed_begins_again),
         cmocka_unit_test(a_dump_takes_windows_of_very_many_extents),
