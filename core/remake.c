@@ -169,7 +169,8 @@ int remake_super(struct backing *b, struct superblock *sb)
     if (e)
         return e;
     sb->reserve_bytes = size_of(b, "reserve");
-    sb->sequence = (uint64_t)(clock_real_ns() / 1000000000); /* beyond that of any copy that may turn up again */
+    int64_t now = clock_real_ns() / 1000000000;
+    sb->sequence = UINT64_C(1) << 40 | (now > 0 ? (uint64_t)now : 0); /* beyond that of any copy that may turn up again, whatever the clock says */
     super_encode(sb, block);
     return super_decode(block, sb); /* possible at all? */
 }

@@ -32,6 +32,19 @@ static uint32_t now_s(void)
     return s > 0 && s < UINT32_MAX ? (uint32_t)s : 1;
 }
 
+/* A time of the future is of a clock that went wrong: it counts as none. */
+static uint32_t verified_s(const struct container *c, uint32_t now)
+{
+    uint32_t s = c->verified_s;
+    return s <= now || s - now <= DAY_S ? s : 0;
+}
+
+static bool is_watched(const struct container *c, uint32_t now)
+{
+    uint32_t until = c->watched_s;
+    return until > now && until - now <= WATCH_S + DAY_S;
+}
+
 /* ---- damage ---- */
 
 void scrub_queue(struct holofs *fs, uint32_t id)
@@ -248,7 +261,7 @@ static int look(void *arg, uint32_t id)
         x->v = v;
         x->cap = cap;
     }
-    x->v[x->n++] = (struct chosen){ id, c->verified_s, c->watched_s > x->now_s };
+    x->v[x->n++] = (struct chosen){ id, verified_s(c, x->now_s), is_watched(c, x->now_s) };
     return 0;
 }
 
@@ -261,8 +274,8 @@ static bool is_due(const struct choosing *x, const struct container *c)
 static bool is_chosen(const struct choosing *x, const struct container *c)
 {
     const struct scrub_choice *choice = &x->fs->scrub.now;
-    uint32_t age = x->now_s > c->verified_s ? x->now_s - c->verified_s : 0;
-    return age >= choice->older_s && (!choice->watched_only || c->watched_s > x->now_s);
+    uint32_t at = verified_s(c, x->now_s), age = x->now_s > at ? x->now_s - at : 0;
+    return age >= choice->older_s && (!choice->watched_only || is_watched(c, x->now_s));
 }
 
 static int by_age(const void *pa, const void *pb)
@@ -519,7 +532,7 @@ static const char *run_name(const struct scrub_state *s)
 /* When containers were verified. */
 struct ages {
     struct holofs *fs;
-    uint32_t *v; /* verified_s, sorted */
+    uint32_t *v; /* when, s since 1970, sorted */
     size_t n, cap;
     uint64_t never, watched;
     uint32_t now_s;
@@ -531,10 +544,11 @@ static int look_at_age(void *arg, uint32_t id)
     struct container *c = ctab_find(x->fs, id);
     if (!c || c->state != CONTAINER_SEALED)
         return 0;
-    x->watched += c->watched_s > x->now_s;
-    x->never += !c->verified_s;
-    if (c->verified_s && x->n < x->cap)
-        x->v[x->n++] = c->verified_s;
+    uint32_t at = verified_s(c, x->now_s);
+    x->watched += is_watched(c, x->now_s);
+    x->never += !at;
+    if (at && x->n < x->cap)
+        x->v[x->n++] = at;
     return 0;
 }
 

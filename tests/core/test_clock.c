@@ -4,7 +4,7 @@
  *
  * This program has a clock_gettime of its own, which stands before that of the C library for all that it links.
  */
-#include "tests/core/rig.h"
+#include "tests/fsck/seen.h"
 
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -172,12 +172,55 @@ static void access_times_of_the_future_stay(void **state)
     rig_stop(&w.r);
 }
 
+static void superblocks_made_again_are_newer_than_those_of_any_clock(void **state)
+{
+    (void)state;
+    struct world w;
+    struct seen s;
+    begin(&w);
+    change(&w, 2090);
+    rig_do(&w.r, "seal");
+    rig_close(&w.r);
+    shell("rm '%s'/superblock.*%s", w.r.dir, "");
+    set_year(1960);
+    seen_check(w.r.dir, FSCK_ALL, &s);
+    assert_int_equal(s.code, FSCK_EXIT_REPAIRED);
+    for (int k = 0; k < 3; k++) {
+        rig_open(&w.r);
+        expect_world(&w, 2090);
+        rig_close(&w.r);
+    }
+    rig_remove_tree(w.r.dir);
+}
+
+static void what_was_verified_in_the_future_is_not_verified(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    rig_do(&w.r, "seal");
+    rig_reopen(&w.r);
+    set_year(2080);
+    rig_scrub(&w.r);
+    assert_int_equal(rig_stat(&w.r, "scrub/never_verified"), 0);
+    set_year(2030);
+    rig_reopen(&w.r);
+    uint64_t n = rig_stat(&w.r, "containers/sealed");
+    assert_int_equal(rig_stat(&w.r, "scrub/never_verified"), n);
+    rig_do(&w.r, "scrub start older=7");
+    rig_wait_for_scrub(&w.r);
+    assert_int_equal(rig_stat(&w.r, "scrub/containers_done"), n);
+    rig_stop(&w.r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_change_counts_whatever_the_clock_says),
         cmocka_unit_test(mounts_in_years_before_the_last_one_go_on_from_it),
         cmocka_unit_test(access_times_of_the_future_stay),
+        cmocka_unit_test(superblocks_made_again_are_newer_than_those_of_any_clock),
+        cmocka_unit_test(what_was_verified_in_the_future_is_not_verified),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
