@@ -168,7 +168,7 @@ static int setattr_locked(struct holofs *fs, struct inode *i, const struct holof
         e = kill_capability(fs, i, &r, &capability);
     }
     set_times(s, inode_times_from_above(fs, i), &img, now);
-    if (resize && !(s->set & HOLOFS_SET_MTIME))
+    if (resize && !(s->set & HOLOFS_SET_MTIME) && !inode_times_from_above(fs, i))
         img.mtime = now;
     if (!e && shrink)
         e = prepare_shrink(fs, i, s->size, &img, &r, &p);
@@ -243,7 +243,6 @@ static int punch_locked(struct holofs *fs, struct inode *i, uint64_t off, uint64
     struct inode_image img = i->img;
     if (!fs->times_from_above)
         img.mtime = img.ctime = now;
-    img.mode = killed_mode(img.mode);
     img.size = size > img.size ? size : img.size;
     rec_begin(&r, space, sizeof(space), REC_PUNCH, now);
     if (off < cut) {
@@ -265,7 +264,7 @@ static int punch_locked(struct holofs *fs, struct inode *i, uint64_t off, uint64
     return 0;
 }
 
-static int allocate_locked(struct holofs *fs, struct inode *i, uint64_t end)
+static int allocate_locked(struct holofs *fs, struct inode *i, uint64_t end, bool keep)
 {
     struct holofs_space sp;
     struct inode_image img = i->img;
@@ -275,9 +274,10 @@ static int allocate_locked(struct holofs *fs, struct inode *i, uint64_t end)
     uint64_t have = img.stored, want = end;
     if (want > have && want - have > sp.free_bytes)
         return -ENOSPC;
+    if (keep)
+        return 0;
     if (!fs->times_from_above)
         img.mtime = img.ctime = clock_real_ns();
-    img.mode = killed_mode(img.mode);
     img.size = end > img.size ? end : img.size;
     return log_image(fs, i, &img, REC_TRUNCATE);
 }
@@ -297,7 +297,7 @@ int holofs_fallocate(struct holofs *fs, uint64_t ino, int mode, uint64_t off, ui
     uint64_t end = off + len, size = keep ? 0 : end;
     switch (mode & ~HOLOFS_FALLOC_KEEP_SIZE) {
     case 0:
-        e = keep ? 0 : allocate_locked(fs, i, end);
+        e = allocate_locked(fs, i, end, keep);
         break;
     case HOLOFS_FALLOC_PUNCH_HOLE:
         e = keep ? punch_locked(fs, i, off, end, 0) : -EOPNOTSUPP;

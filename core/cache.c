@@ -263,7 +263,7 @@ void holofs_forget(struct holofs *fs, uint64_t ino, uint64_t n)
         inode_put(fs, i);
 }
 
-int holofs_open_file(struct holofs *fs, uint64_t ino, bool writes, bool truncate)
+int holofs_open_file(struct holofs *fs, uint64_t ino, bool writes, bool truncate, bool kill_priv)
 {
     struct inode *i;
     int e = inode_get(fs, ino, &i);
@@ -275,8 +275,11 @@ int holofs_open_file(struct holofs *fs, uint64_t ino, bool writes, bool truncate
     mutex_unlock(&fs->cache_lock);
     if (truncate) {
         struct holofs_attr a;
-        struct holofs_setattr s = { .set = HOLOFS_SET_SIZE | HOLOFS_SET_KILL_PRIV };
+        struct holofs_setattr s = { .set = HOLOFS_SET_SIZE | (kill_priv ? HOLOFS_SET_KILL_PRIV : HOLOFS_SET_KILL_CAP) };
         e = holofs_setattr(fs, ino, &s, &a);
+        mutex_lock(&i->lock);
+        i->stale |= i->told;
+        mutex_unlock(&i->lock);
         if (e)
             holofs_release_file(fs, ino, writes);
     }

@@ -60,7 +60,7 @@ struct inode {
     bool gone;        /* purged: kept until the index knows */
     _Atomic bool orphan;
     bool linkable;    /* an orphan that was made without a name: it may get one; NS */
-    bool told, stale; /* attributes are cached above; and have changed since */
+    bool told, stale; /* attributes are cached above; and have changed since (the size on disk, set-id bits) */
     struct mutex lock;
     struct inode_image img;
     _Atomic uint64_t dirty_txg;

@@ -106,8 +106,8 @@ int holofs_setattr(struct holofs *fs, uint64_t ino, const struct holofs_setattr 
 bool holofs_attr_stale(struct holofs *fs, uint64_t ino);
 
 /*
- * A cache above keeps mtime and ctime of regular files and sends them with setattr: writes and fallocate do not set
- * them here. Before the first operation.
+ * A cache above keeps mtime and ctime of regular files and sends them with setattr: writes, fallocate and truncations do not
+ * set them here. Before the first operation.
  */
 void holofs_times_from_above(struct holofs *fs);
 
@@ -146,7 +146,8 @@ int holofs_readdir(struct holofs_dir *d, uint64_t off, struct holofs_dirent *out
 void holofs_closedir(struct holofs_dir *d);
 
 /* ---- contents ---- */
-int holofs_open_file(struct holofs *fs, uint64_t ino, bool writes, bool truncate);
+/* kill_priv: what truncates drops suid and sgid; capabilities go in any case. */
+int holofs_open_file(struct holofs *fs, uint64_t ino, bool writes, bool truncate, bool kill_priv);
 void holofs_release_file(struct holofs *fs, uint64_t ino, bool writes);
 /* Is it open for writing? Then a cache above may hold bytes that are not known here. */
 bool holofs_has_writers(struct holofs *fs, uint64_t ino);
@@ -156,7 +157,10 @@ ssize_t holofs_read(struct holofs *fs, uint64_t ino, uint64_t off, void *buf, si
 void holofs_accessed(struct holofs *fs, uint64_t ino);
 /* kill_priv: drop suid, sgid and capabilities. */
 ssize_t holofs_write(struct holofs *fs, uint64_t ino, uint64_t off, const void *buf, size_t size, bool kill_priv);
-/* mode: HOLOFS_FALLOC_* as for fallocate(2); others are -EOPNOTSUPP. */
+/*
+ * mode: HOLOFS_FALLOC_* as for fallocate(2); others are -EOPNOTSUPP. No room is set aside: -ENOSPC where there is not enough at
+ * the moment. Suid and sgid stay, as with holofs_copy.
+ */
 enum { HOLOFS_FALLOC_KEEP_SIZE = 1, HOLOFS_FALLOC_PUNCH_HOLE = 2, HOLOFS_FALLOC_ZERO_RANGE = 16 };
 int holofs_fallocate(struct holofs *fs, uint64_t ino, int mode, uint64_t off, uint64_t len);
 /* whence SEEK_DATA or SEEK_HOLE; -ENXIO behind the end. */

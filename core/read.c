@@ -253,7 +253,7 @@ ssize_t holofs_copy(struct holofs *fs, uint64_t from, uint64_t from_off, uint64_
         size_t want = len - (size_t)done < WINDOW_SIZE ? len - (size_t)done : WINDOW_SIZE;
         n = holofs_read(fs, from, from_off + (uint64_t)done, buf, want);
         if (n > 0)
-            n = holofs_write(fs, to, to_off + (uint64_t)done, buf, (size_t)n, true);
+            n = holofs_write(fs, to, to_off + (uint64_t)done, buf, (size_t)n, false);
         if (n <= 0)
             break;
         done += n;

@@ -55,7 +55,7 @@ ssize_t loop_read(struct mnt *m, int fd, void *buf, size_t len);
 
 /* What the hook saw in a request, to travel with it to the thread that answers. */
 struct request_notes {
-    bool write_kill, setattr_kill;
+    bool kills_priv;
     bool resizes; /* truncates or grows a file */
     bool unnamed; /* a create without a name */
     bool unsure;  /* lseek: the kernel may have bytes that are not known here */
@@ -70,9 +70,8 @@ void session_set_notes(const struct request_notes *n);
 int session_hook(struct mnt *m);
 void session_init(void *userdata, struct fuse_conn_info *conn);
 
-/* Did the kernel ask that the write in hand drops privileges? Valid in the thread that handles it. */
-bool session_write_kills_priv(void);
-bool session_setattr_kills_priv(void);
+/* Did the kernel ask that the write, truncation or change of owner in hand drops privileges? Valid in the thread that handles it. */
+bool session_kills_priv(void);
 /* Does the access ACL in hand come from someone who may not keep the file's set-group-id bit? */
 bool session_acl_clears_sgid(void);
 /* Is the create in hand one without a name (O_TMPFILE)? */

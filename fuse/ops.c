@@ -104,7 +104,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *in, int set,
     }
     for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
         s.set |= set & bits[i].fuse ? bits[i].ours : 0;
-    if (session_setattr_kills_priv())
+    if (session_kills_priv())
         s.set |= HOLOFS_SET_KILL_PRIV;
     int e = holofs_setattr(mnt_of(req)->fs, ino, &s, &a);
     if (e) {

@@ -27,28 +27,29 @@ static bool writes(const struct fuse_file_info *fi)
     return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
+/* What the kernel keeps of its attributes (the size on disk, set-id bits) has changed: it asks again. */
+static void refresh_attr(struct mnt *m, uint64_t ino)
+{
+    if (holofs_attr_stale(m->fs, ino))
+        fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     if (virtual_is(ino)) {
         open_virtual(req, ino, fi);
         return;
     }
-    int e = holofs_open_file(mnt_of(req)->fs, ino, writes(fi), (fi->flags & O_TRUNC) != 0);
+    int e = holofs_open_file(mnt_of(req)->fs, ino, writes(fi), (fi->flags & O_TRUNC) != 0, session_kills_priv());
     if (e) {
         reply_code(req, e);
         return;
     }
+    refresh_attr(mnt_of(req), ino);
     fi->fh = 0;
     fi->keep_cache = 1; /* nothing changes below the kernel */
     if (fuse_reply_open(req, fi) == -ENOENT)
         holofs_release_file(mnt_of(req)->fs, ino, writes(fi));
-}
-
-/* Sizes on disk that the kernel keeps have changed: it asks again. */
-static void refresh_attr(struct mnt *m, uint64_t ino)
-{
-    if (holofs_attr_stale(m->fs, ino))
-        fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -99,11 +100,46 @@ static ssize_t write_all(struct holofs *fs, uint64_t ino, const char *buf, size_
     return (ssize_t)done;
 }
 
+static bool in_group(fuse_req_t req, uint32_t gid)
+{
+    gid_t list[256];
+    int n = fuse_req_ctx(req)->gid == gid ? 0 : fuse_req_getgroups(req, 256, list);
+    for (int k = 0; k < n && k < 256; k++)
+        if (list[k] == gid)
+            return true;
+    return fuse_req_ctx(req)->gid == gid;
+}
+
+/*
+ * Set-id bits go before others than root change the contents; set-group-id that is not for execution only where they are not of the
+ * group: so do other filesystems. Of writes the kernel says that it leaves that to us; of fallocate and copies it says nothing. It
+ * keeps the file locked meanwhile, and the old mode in its cache until it is told.
+ */
+static int drop_set_id(fuse_req_t req, uint64_t ino)
+{
+    struct holofs *fs = mnt_of(req)->fs;
+    struct holofs_attr a;
+    int e = holofs_getattr(fs, ino, &a);
+    if (e || !(a.mode & (S_ISUID | S_ISGID)))
+        return e;
+    bool keeps = (a.mode & (S_ISGID | S_IXGRP)) == S_ISGID && in_group(req, a.gid);
+    uint32_t mode = a.mode & ~(uint32_t)(S_ISUID | (keeps ? 0 : S_ISGID));
+    struct holofs_setattr s = { .set = HOLOFS_SET_MODE, .mode = mode };
+    if (mode == a.mode)
+        return 0;
+    e = holofs_setattr(fs, ino, &s, &a);
+    if (!e)
+        fuse_lowlevel_notify_inval_inode(mnt_of(req)->session, ino, -1, 0);
+    return e;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    bool kill = session_write_kills_priv() && !fi->writepage;
-    ssize_t n = virtual_is(ino) ? virtual_write(mnt_of(req), ino, buf, size)
-                                : write_all(mnt_of(req)->fs, ino, buf, size, (uint64_t)off, kill, fi->writepage);
+    bool kill = session_kills_priv() && !fi->writepage;
+    ssize_t n = kill && !virtual_is(ino) ? drop_set_id(req, ino) : 0;
+    if (n == 0)
+        n = virtual_is(ino) ? virtual_write(mnt_of(req), ino, buf, size)
+                            : write_all(mnt_of(req)->fs, ino, buf, size, (uint64_t)off, kill, fi->writepage);
     if (n < 0)
         reply_code(req, (int)n);
     else
@@ -121,8 +157,9 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
+    int e = virtual_is(ino) ? -EPERM : fuse_req_ctx(req)->uid ? drop_set_id(req, ino) : 0;
     (void)fi;
-    reply_code(req, virtual_is(ino) ? -EPERM : holofs_fallocate(mnt_of(req)->fs, ino, mode, (uint64_t)off, (uint64_t)len));
+    reply_code(req, e ? e : holofs_fallocate(mnt_of(req)->fs, ino, mode, (uint64_t)off, (uint64_t)len));
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
@@ -142,9 +179,9 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in, struct fuse
 {
     (void)fi_in;
     (void)fi_out;
-    ssize_t n = flags || virtual_is(in) || virtual_is(out)
-                    ? -EINVAL
-                    : holofs_copy(mnt_of(req)->fs, in, (uint64_t)off_in, out, (uint64_t)off_out, len);
+    ssize_t n = flags || virtual_is(in) || virtual_is(out) ? -EINVAL : fuse_req_ctx(req)->uid ? drop_set_id(req, out) : 0;
+    if (n == 0)
+        n = holofs_copy(mnt_of(req)->fs, in, (uint64_t)off_in, out, (uint64_t)off_out, len);
     if (n < 0)
         reply_code(req, (int)n);
     else

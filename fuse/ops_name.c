@@ -98,7 +98,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         return;
     int r = make(req, parent, name, S_IFREG | (mode & 07777), 0, NULL, &a);
     if (!r) {
-        r = holofs_open_file(mnt_of(req)->fs, a.ino, true, false);
+        r = holofs_open_file(mnt_of(req)->fs, a.ino, true, false, false);
         if (r)
             holofs_forget(mnt_of(req)->fs, a.ino, 1);
     }

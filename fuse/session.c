@@ -35,9 +35,9 @@ void session_set_notes(const struct request_notes *n)
     current = *n;
 }
 
-bool session_write_kills_priv(void)
+bool session_kills_priv(void)
 {
-    return current.write_kill;
+    return current.kills_priv;
 }
 
 bool session_creates_unnamed(void)
@@ -48,11 +48,6 @@ bool session_creates_unnamed(void)
 bool session_acl_clears_sgid(void)
 {
     return current.acl_clears_sgid;
-}
-
-bool session_setattr_kills_priv(void)
-{
-    return current.setattr_kill;
 }
 
 bool session_unsure(void)
@@ -89,22 +84,23 @@ static void note_request(struct mnt *m, void *buf, size_t len)
     const char *body = (const char *)buf + sizeof(*h);
     size_t n = len - sizeof(*h);
     rename_tmpfile(h);
-    current.write_kill = current.setattr_kill = current.resizes = current.unsure = current.acl_clears_sgid = false;
+    current.kills_priv = current.resizes = current.unsure = current.acl_clears_sgid = false;
     current.opcode = h->opcode;
     current.started_ns = clock_mono_ns();
     if (h->opcode == FUSE_WRITE && n >= sizeof(struct fuse_write_in)) {
         struct fuse_write_in w;
         memcpy(&w, body, sizeof(w));
-        current.write_kill = w.write_flags & FUSE_WRITE_KILL_SUIDGID;
+        current.kills_priv = w.write_flags & FUSE_WRITE_KILL_SUIDGID;
     } else if (h->opcode == FUSE_SETATTR && n >= sizeof(struct fuse_setattr_in)) {
         struct fuse_setattr_in s;
         memcpy(&s, body, sizeof(s));
-        current.setattr_kill = s.valid & FATTR_KILL_SUIDGID;
+        current.kills_priv = s.valid & FATTR_KILL_SUIDGID;
         current.resizes = s.valid & FATTR_SIZE;
     } else if (h->opcode == FUSE_OPEN && n >= sizeof(struct fuse_open_in)) {
         struct fuse_open_in o;
         memcpy(&o, body, sizeof(o));
         current.resizes = o.flags & O_TRUNC;
+        current.kills_priv = !m->killpriv_v2 || (o.open_flags & FUSE_OPEN_KILL_SUIDGID);
     } else if (h->opcode == FUSE_INIT && n >= 4 * sizeof(uint32_t)) {
         struct fuse_init_in i = { 0 };
         memcpy(&i, body, n < sizeof(i) ? n : sizeof(i));
@@ -145,7 +141,8 @@ static void count_reply(struct mnt *m, const struct iovec *iov)
     if (!name || !m->fs || iov[0].iov_len < sizeof(h))
         return;
     memcpy(&h, iov[0].iov_base, sizeof(h));
-    holofs_count_op(m->fs, current.opcode, name, clock_mono_ns() - current.started_ns, h.error != 0);
+    if (h.unique) /* else the kernel is told something besides */
+        holofs_count_op(m->fs, current.opcode, name, clock_mono_ns() - current.started_ns, h.error != 0);
 }
 
 static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)

@@ -580,7 +580,7 @@ static void a_page_that_goes_bad_under_the_indexer_loses_nothing_acknowledged(vo
     rig_create(&r, "file");
     rig_reopen(&r);
     uint64_t ino = rig_find(&r, RIG_ROOT, "file");
-    assert_int_equal(holofs_open_file(r.fs, ino, true, false), 0);
+    assert_int_equal(holofs_open_file(r.fs, ino, true, false, false), 0);
     while (rig_stat(&r, "ring/applied_txg") < rig_stat(&r, "ring/committed_txg"))
         rig_sleep_ms(1);
     flip_all_but_first(&r);

@@ -394,7 +394,7 @@ static const struct kind {
 static void kill_it(struct maker *m)
 {
     uint64_t ino = rig_file(&m->r, "open", 12, 3000);
-    assert_int_equal(holofs_open_file(m->r.fs, ino, true, false), 0);
+    assert_int_equal(holofs_open_file(m->r.fs, ino, true, false, false), 0);
     assert_int_equal(holofs_unlink(m->r.fs, RIG_ROOT, "open"), 0);
     rig_do(&m->r, "sync");
     rig_file(&m->r, "never synced", 13, 3000);

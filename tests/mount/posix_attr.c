@@ -142,11 +142,79 @@ static int chgrp_it(void)
     return chown("f", (uid_t)-1, GROUP_A) != 0;
 }
 
+static int truncate_by_open(void)
+{
+    int fd = open("f", O_WRONLY | O_TRUNC);
+    return fd < 0 || close(fd);
+}
+
+static int allocate(int mode)
+{
+    int fd = open("f", O_WRONLY);
+    return fd < 0 || fallocate(fd, mode, 0, 65536) || close(fd);
+}
+
+static int allocate_it(void)
+{
+    return allocate(0);
+}
+
+static int allocate_behind(void)
+{
+    return allocate(FALLOC_FL_KEEP_SIZE);
+}
+
+static int punch_it(void)
+{
+    return allocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+}
+
+static int zero_it(void)
+{
+    return allocate(FALLOC_FL_ZERO_RANGE);
+}
+
+static int copy_into_it(void)
+{
+    int in = open("from", O_RDONLY), fd = open("f", O_WRONLY);
+    return in < 0 || fd < 0 || copy_file_range(in, NULL, fd, NULL, 3, 0) != 3 || close(fd) || close(in);
+}
+
+/* stat(1) asks for the mode alone, which the kernel may keep longer than it keeps the rest. */
+static mode_t mode_alone(void)
+{
+    struct statx x;
+    return statx(AT_FDCWD, "f", 0, STATX_MODE, &x) == 0 ? x.stx_mode & 07777 : 0177777;
+}
+
 static mode_t after(mode_t mode, int (*fn)(void))
 {
-    OK(chmod("f", mode) == 0, "sets the bits");
+    OK(chmod("f", mode) == 0 && mode_alone() == mode, "sets the bits");
     OK(posix_as(USER_A, GROUP_A, fn) == 0, "a user changes the file");
+    return mode_alone() == mode_of("f") ? mode_of("f") : 0177777;
+}
+
+static mode_t after_root(mode_t mode, int (*fn)(void))
+{
+    OK(chmod("f", mode) == 0 && fn() == 0, "root changes the file");
     return mode_of("f");
+}
+
+static void set_id_bits_and_allocation(void)
+{
+    OK(posix_put("f", "xyz") == 0 && chown("f", USER_A, GROUP_A) == 0 && posix_put("from", "abc") == 0, "a file of a user");
+    OK(after(06777, allocate_it) == 0777, "cleared by fallocate");
+    OK(after(06777, allocate_behind) == 0777, "by one that keeps the size");
+    OK(after(06777, punch_it) == 0777, "by a hole");
+    OK(after(06777, zero_it) == 0777, "by zeroes");
+    OK(after(06777, copy_into_it) == 0777, "by copy_file_range");
+    OK(after(06767, punch_it) == 02767 && after(06767, copy_into_it) == 02767, "set-gid without group execute stays");
+    OK(chown("f", USER_A, GROUP_B) == 0 && after(06767, punch_it) == 0767, "not where the user is not of the group");
+    OK(after(06767, copy_into_it) == 0767 && after(06767, write_a_byte) == 0767, "nor copying, nor writing");
+    OK(after_root(06777, allocate_it) == 06777, "not by root's fallocate");
+    OK(after_root(06777, punch_it) == 06777, "nor hole");
+    OK(after_root(06777, copy_into_it) == 06777, "nor copy_file_range");
+    OK(after_root(06777, truncate_by_open) == 06777, "nor O_TRUNC");
 }
 
 static void set_id_bits_are_cleared(void)
@@ -154,6 +222,7 @@ static void set_id_bits_are_cleared(void)
     OK(posix_put("f", "xyz") == 0 && chown("f", USER_A, GROUP_A) == 0, "a file of a user");
     OK(after(06777, write_a_byte) == 0777, "by a write");
     OK(after(06777, truncate_it) == 0777, "by a truncation");
+    OK(after(06777, truncate_by_open) == 0777, "by O_TRUNC");
     OK(after(06777, chgrp_it) == 0777, "by chown");
     OK(after(02767, write_a_byte) == 02767, "set-gid without group execute stays");
     OK(chmod("f", 06777) == 0 && chown("f", USER_B, GROUP_B) == 0 && mode_of("f") == 0777, "by root's chown too");
@@ -306,6 +375,7 @@ const struct posix_case posix_attr_cases[] = {
     { "mtime", writing_moves_mtime_and_ctime },
     { "atime", reading_moves_atime },
     { "set_id", set_id_bits_are_cleared },
+    { "set_id_allocation", set_id_bits_and_allocation },
     { "capability", security_capability_is_cleared_by_a_write },
     { "foreign_group", chmod_by_a_stranger_to_the_group },
     { "sticky", sticky_directories },

@@ -503,7 +503,7 @@ static void do_open_unlinked(struct world *w)
         return;
     do_create(w, s);
     uint64_t ino = world_slot_ino(w->r, s);
-    world_ok(holofs_open_file(w->r->fs, ino, true, false), "open");
+    world_ok(holofs_open_file(w->r->fs, ino, true, false, false), "open");
     world_write(w, s, 0, 1 + world_draw(w, 20000));
     do_unlink(w, s);
     rig_fill(w->seed, p, sizeof(p));
