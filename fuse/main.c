@@ -24,6 +24,7 @@
 #include "fuse/fuse.h"
 
 enum { EXIT_FAILED = 32 }; /* mount(8): mount failure */
+enum { LOCK_TRIES = 30, LOCK_WAIT_MS = 100 };
 enum { FILES_MIN = 64 };   /* descriptors: half of them for the store itself, the rest for containers and what is being written */
 
 /* Is `inner` the directory `outer` or below it? Both are absolute and resolved. */
@@ -42,6 +43,17 @@ static int check_dir(const char *target, char *why, size_t cap)
     return -e;
 }
 
+/* The daemon of a mount that was just let go of may be closing the store still: an unmount does not wait for it. */
+static int probe(const char *store, char *why, size_t cap)
+{
+    int e = holofs_probe(store, why, cap);
+    for (int k = 0; k < LOCK_TRIES && e == -HOLO_EBUSYSTORE; k++) {
+        usleep(LOCK_WAIT_MS * 1000);
+        e = holofs_probe(store, why, cap);
+    }
+    return e;
+}
+
 static int resolve(struct mount_options *o, char store[PATH_MAX], char target[PATH_MAX], char *why, size_t cap)
 {
     bool dead = false;
@@ -58,7 +70,7 @@ static int resolve(struct mount_options *o, char store[PATH_MAX], char target[PA
         snprintf(why, cap, "%s and %s: %s", o->source, o->target, holo_strerror(-HOLO_ENESTED));
         return -HOLO_ENESTED;
     }
-    e = holofs_probe(store, why, cap); /* before the mount point is asked: what is mounted there may hang */
+    e = probe(store, why, cap); /* before the mount point is asked: what is mounted there may hang */
     if (!e)
         e = mounts_check(target, o->clear_stale, &dead, why, cap);
     return e || dead ? e : check_dir(target, why, cap);

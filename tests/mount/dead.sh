@@ -60,6 +60,11 @@ after_a_crash() {
     refused "the same again" 'in use' "$BIN/holofs" "$STORE" "$MNT" -o clear_stale
     t_eq "and that one lives" kept "$(cat "$MNT/kept")"
     t "unmounts" end_daemon
+    exec 8<>"$STORE/lock" && flock -n 8
+    sleep 1 & # has the lock, as a daemon that is still closing the store
+    exec 8<&-
+    t "a store that is still being closed is waited for" "$BIN/holofs" "$STORE" "$MNT"
+    t "and unmounts" end_daemon
 }
 
 others() {
