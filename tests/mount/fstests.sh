@@ -24,7 +24,7 @@ done
 ln -s "$BIN/holofs" "$TOP"/tools/{,u}mount.fuse.holofs "$WORK/sbin/"
 mount -t overlay -o "lowerdir=$WORK/sbin:/usr/sbin" overlay /usr/sbin
 # It compares what df calls the type with FSTYP, and unmounts what it calls devices: umount(8) takes a directory for a mount point.
-# That unmounting takes long on a busy machine is no failure.
+# That mounting or unmounting takes long on a busy machine is no failure.
 cat >"$WORK/df" <<'TXT'
 #!/bin/sh
 df -T -P "$@" | sed 's/fuse[.]holofs/fuse/'
@@ -41,9 +41,16 @@ rc=\$?
 [ -z "\$said" ] || printf '%s\n' "\$said" | grep -v 'to become clean\$' >&2
 exit \$rc
 TXT
-chmod +x "$WORK/df" "$WORK/umount"
+cat >"$WORK/mount" <<'TXT'
+#!/bin/sh
+{ said=$(mount "$@" 2>&1 >&3 3>&-); } 3>&1
+rc=$?
+[ -z "$said" ] || printf '%s\n' "$said" | grep -v '^holofs: [a-z]* the journal: ' >&2
+exit $rc
+TXT
+chmod +x "$WORK/df" "$WORK/umount" "$WORK/mount"
 cat >"$WORK/config" <<TXT
-export FSTYP=fuse FUSE_SUBTYP=.holofs DF_PROG=$WORK/df UMOUNT_PROG=$WORK/umount
+export FSTYP=fuse FUSE_SUBTYP=.holofs DF_PROG=$WORK/df UMOUNT_PROG=$WORK/umount MOUNT_PROG=$WORK/mount
 export TEST_DEV=$WORK/test TEST_DIR=$WORK/test-mnt
 export SCRATCH_DEV=$WORK/scratch SCRATCH_MNT=$WORK/scratch-mnt
 export MOUNT_OPTIONS='-o allow_other,suid,dev' TEST_FS_MOUNT_OPTS='-o allow_other,suid,dev'
