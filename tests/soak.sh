@@ -12,11 +12,12 @@
 #   power   power cuts of whole stores, for SOAK_MINUTES (60); SEED is the first seed (random)
 #   storm   many threads, and many processes on a mount, also with ThreadSanitizer in the daemon, for SOAK_MINUTES (60)
 #   stress  stress-ng, dbench and, if FSX names it, fsx of fstests, STRESS_SECONDS (60) for each
+#   memory  a daemon with a cache of 64 MiB: MANY_FILES (1,000,000), 10,000 open files, 200,000 random blocks in 50 GiB; in HOLO_TMP (/var/tmp)
 #   fuzz    every fuzz target, together for SOAK_MINUTES (60)
 #   mount   random operations, crashes and damage on a mount, for SOAK_MINUTES (60)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-parts=${SOAK_PARTS:-decode flips ruin history bytes faults power storm stress fuzz mount}
+parts=${SOAK_PARTS:-decode flips ruin history bytes faults index power storm stress memory fuzz mount}
 build=${BUILD:-build}
 passed=0 failed=0
 
@@ -95,6 +96,11 @@ part_storm() {
 
 part_stress() {
     STRESS_SECONDS=${STRESS_SECONDS:-60} LIMIT_S=100000 bash tests/mount/stress.sh ${FSX:+"$FSX"}
+}
+
+part_memory() {
+    MANY_FILES=${MANY_FILES:-1000000} MANY_OPEN=10000 SPARSE_BLOCKS=200000 CACHE_MIB=64 CONTAINER=64M MOUNT_S=600 LIMIT_S=20000 \
+        bash tests/mount/run.sh -v memory
 }
 
 part_faults() {
