@@ -40,6 +40,9 @@ static const char *index_misfit(const struct holofs *fs, const struct ring_scan_
     return NULL;
 }
 
+/* Of the index after a clean stop: as much as one reads gladly before a mount; it then is in the page cache. */
+#define VERIFY_MAX (UINT64_C(1) << 30)
+
 typedef int (*open_fn)(const char *path, const uint8_t uuid[16], struct meta_index **out);
 
 /* Open and judge it: 0, or why it cannot be used: an error, or -HOLO_ESTALE with *why. Then it is closed again. */
@@ -49,8 +52,8 @@ static int try_index(struct holofs *fs, const struct ring_scan_result *scan, con
     int e = how(path, fs->sb.uuid, &fs->index);
     if (!e)
         e = meta_state_get(fs->index, &fs->state);
-    if (!e && (fs->unclean || fs->opt.check_all))
-        e = meta_verify(fs->index);
+    if (!e)
+        e = fs->unclean || fs->opt.check_all ? meta_verify(fs->index) : meta_verify_pages(fs->index, VERIFY_MAX);
     if (!e)
         *why = index_misfit(fs, scan);
     if (!e && !*why)

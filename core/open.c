@@ -483,7 +483,7 @@ int fs_open_hooked(const char *path, const struct holofs_options *o, const struc
 }
 
 /*
- * After a clean stop the index is taken without reading all of it; a bad page is met when it is used. Then once more, with everything
+ * After a clean stop a large index is taken without reading all of it; if opening meets a bad page then, once more, with everything
  * verified, so that a bad index is rebuilt.
  */
 int holofs_open(const char *path, const struct holofs_options *o, struct holofs **out, char *why, size_t why_cap)

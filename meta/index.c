@@ -442,7 +442,7 @@ int meta_checkpoint(struct meta_index *idx)
     return rc || !left ? rc : sync_wal(idx);
 }
 
-static int verify_pages(struct meta_index *idx)
+int meta_verify_pages(struct meta_index *idx, uint64_t max_bytes)
 {
     sqlite3_file *f = NULL;
     sqlite3_int64 size;
@@ -451,7 +451,7 @@ static int verify_pages(struct meta_index *idx)
         return -EIO;
     if (f->pMethods->xFileSize(f, &size) != SQLITE_OK)
         return -EIO;
-    for (sqlite3_int64 off = 0; off < size; off += META_PAGE_SIZE) {
+    for (sqlite3_int64 off = 0; off < size && (uint64_t)off < max_bytes; off += META_PAGE_SIZE) {
         if (off == META_LOCK_PAGE_OFF)
             continue;
         int rc = f->pMethods->xRead(f, page, META_PAGE_SIZE, off);
@@ -481,6 +481,6 @@ int meta_verify(struct meta_index *idx)
     assert(!idx->in_txn);
     int rc = idx->immutable ? 0 : meta_checkpoint(idx); /* what is only in the WAL is verified on its way into the file */
     if (!rc)
-        rc = verify_pages(idx);
+        rc = meta_verify_pages(idx, UINT64_MAX);
     return rc ? rc : quick_check(&idx->conn);
 }

@@ -86,6 +86,9 @@ size_t meta_sums_bytes(const struct meta_index *idx);
 /* All pages read and verified, and sqlite's own quick_check. 0, -HOLO_ESUM or -HOLO_ECORRUPT. */
 int meta_verify(struct meta_index *idx);
 
+/* The checksums of the first pages of the file, up to max_bytes. Nothing of it may be in a WAL alone. 0 or -HOLO_ESUM. */
+int meta_verify_pages(struct meta_index *idx, uint64_t max_bytes);
+
 int meta_state_get(struct meta_index *idx, struct meta_state *out);
 
 /*

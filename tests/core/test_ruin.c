@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test_ruin.c: damage all over a store at once. Whatever is damaged, each block of each file is the one that was written or EIO, a name
- * is there or the loss of records is told, and the store goes on. Damage that copies and parity carry costs nothing at all.
+ * is there or the loss of records is told (but of what only one copy of the ring had when a process was killed), and the store goes on. Damage that copies and parity carry costs nothing at all.
  *
  * RUIN_ROUNDS rounds of each kind (4), from SEED on.
  */
@@ -19,6 +19,7 @@ struct ruin {
     uint64_t base, seed; /* what the store is made from; what comes next */
     size_t len[FILES];
     bool superblocks, told; /* all superblocks were hit; a loss of records was told */
+    bool killed, ring;      /* before the mirror has followed; journal.0 was hit: the last commits were only there */
     unsigned lost_blocks, lost_names;
 };
 
@@ -53,7 +54,7 @@ static void make_store(struct ruin *u)
     uint64_t seed = u->base;
     for (unsigned i = 0; i < FILES; i++)
         u->len[i] = 1 + rig_random(&seed) % (i % 3 ? 20000 : 300000);
-    bool dies = rig_random(&seed) % 2;
+    bool dies = u->killed = rig_random(&seed) % 2;
     rig_init(&u->r);
     u->r.opt.compress = rig_random(&seed) % 2 ? HOLOFS_COMPRESS_OFF : HOLOFS_COMPRESS_AUTO;
     rig_format(&u->r, &g);
@@ -82,6 +83,7 @@ static void damage(struct ruin *u, const char *file, unsigned kind)
     int fd = open(name, O_RDWR);
     if (fd < 0)
         return;
+    u->ring |= strcmp(file, "journal.0") == 0;
     assert_int_equal(fstat(fd, &st), 0);
     uint64_t blocks = (uint64_t)st.st_size / RIG_BLOCK;
     if (kind == 0 && unlink(name))
@@ -150,6 +152,12 @@ static void damage_anything(struct ruin *u)
 
 /* ---- what must hold ---- */
 
+/* A loss that was told, or one that nobody can tell from a crash: DESIGN.md, Limits. */
+static bool may_lack(const struct ruin *u)
+{
+    return u->told || (u->killed && u->ring);
+}
+
 static void expect_file(struct ruin *u, unsigned i)
 {
     char name[16];
@@ -163,7 +171,7 @@ static void expect_file(struct ruin *u, unsigned i)
     uint8_t *want = malloc(u->len[i] + 8), *got = rig_buffer(RIG_BLOCK);
     rig_fill(content_seed(u, i), want, u->len[i]);
     assert_int_equal(holofs_getattr(u->r.fs, ino, &a), 0);
-    if (a.size != u->len[i] && !u->told)
+    if (a.size != u->len[i] && !may_lack(u))
         fail_msg("%s has %llu bytes of %zu", name, (unsigned long long)a.size, u->len[i]);
     for (size_t off = 0; off < a.size; off += RIG_BLOCK) {
         size_t len = u->len[i] - off < RIG_BLOCK ? u->len[i] - off : RIG_BLOCK;
@@ -184,8 +192,8 @@ static void expect_files(struct ruin *u)
     u->told |= rig_event(&u->r, "metadata_lost", "txg");
     for (unsigned i = 0; i < FILES; i++)
         expect_file(u, i);
-    if (u->lost_names && !u->told)
-        fail_msg("%u names are gone, and nothing was told", u->lost_names);
+    if (u->lost_names && !may_lack(u))
+        fail_msg("seed %llu: %u names are gone, and nothing was told", (unsigned long long)u->base, u->lost_names);
 }
 
 /* As a person would: mount, and if that says so, holofsck -y. false: too little is left. */
