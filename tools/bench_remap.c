@@ -78,6 +78,7 @@ static struct spread times_spread(struct times *t)
         s = (struct spread){ t->v[t->n / 2], t->v[t->n * 99 / 100], t->v[t->n * 999 / 1000], t->v[t->n - 1] };
     }
     free(t->v);
+    t->v = NULL;
     return s;
 }
 
@@ -309,27 +310,33 @@ static int tell_durable(struct durable *d, unsigned long n, json_t *out)
                                                  "ratio", ratio, "bytes_each", bytes, "right", d->right)) ? -ENOMEM : 0;
 }
 
+static int in_folder(struct durable *d, const char *dir, unsigned long n, json_t *out)
+{
+    memset(d->block, 1, BLOCK);
+    int e = prepare(d, dir, n);
+    if (!e)
+        e = durable_all(d, n);
+    if (!e)
+        e = tell_durable(d, n, out);
+    remove_files(dir);
+    return e;
+}
+
 static int durable(const struct options *o, json_t *out, bool *right)
 {
     struct durable d = { .fd = -1, .right = true, .block = aligned_alloc(BLOCK, BLOCK), .got = aligned_alloc(BLOCK, BLOCK) };
     char dir[4100];
     snprintf(dir, sizeof(dir), "%s/holo-bench-XXXXXX", o->dir);
-    int e = !d.block || !d.got || !times_make(&d.remaps, o->commits) || !times_make(&d.writes, o->commits) ? -ENOMEM : mkdtemp(dir) ? 0 : -errno;
-    if (e)
-        return e;
-    memset(d.block, 1, BLOCK);
-    e = prepare(&d, dir, o->commits);
-    if (!e)
-        e = durable_all(&d, o->commits);
-    if (!e)
-        e = tell_durable(&d, o->commits, out);
+    bool memory = d.block && d.got && times_make(&d.remaps, o->commits) && times_make(&d.writes, o->commits);
+    int e = !memory ? -ENOMEM : mkdtemp(dir) ? in_folder(&d, dir, o->commits, out) : -errno;
     *right &= d.right;
     if (d.fd >= 0)
         close(d.fd);
     remap_close(d.t);
     if (d.b)
         d.b->ops->close(d.b);
-    remove_files(dir);
+    free(d.remaps.v);
+    free(d.writes.v);
     free(d.block);
     free(d.got);
     return e;

@@ -742,9 +742,11 @@ static void a_rebuild_that_is_killed_begins_again(void **state)
         rig_create(&r, name);
     }
     grow_tree(&r, 1);
-    rig_do(&r, "dump");
-    for (int i = 0; i < 2000 && (rig_stat(&r, "containers/dumps_since_mount") == 0 || rig_stat(&r, "containers/metadata_dump") < 2); i++)
+    rig_do(&r, "sync");
+    uint64_t all_of_it = rig_stat(&r, "ring/committed_txg");
+    for (int i = 0; i < 60000 && rig_stat(&r, "ring/applied_txg") < all_of_it; i++)
         rig_sleep_ms(5);
+    rig_do(&r, "dump");
     assert_true(rig_stat(&r, "containers/metadata_dump") > 1);
     rig_create(&r, "after the dump"); /* the ring goes back as far */
     char *want = tree_of(&r);

@@ -23,6 +23,8 @@ def run(holo, *options):
 
 def main():
     holo = sys.argv[1]
+    program = pathlib.Path(holo).read_bytes()
+    sanitized = b"__asan_init" in program or b"__tsan_init" in program  # their malloc does not tell
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "result.json"
         done = run(holo, "--dir", folder, "--commits", "150", "--json", str(out))
@@ -32,8 +34,8 @@ def main():
         for cell in result["memory"]:
             for times in (cell["lookup_ns"], cell["add_ns"]):
                 ascending = [times[p] for p in ("p50", "p99", "p999", "max")]
-                expect(cell["right"] and 0 < ascending[0] and ascending == sorted(ascending), f"times of {cell}")
-            expect(cell["remaps"] == 0 or 8 < cell["bytes_each"] < 200, f"memory of {cell}")
+                expect(cell["right"] and 0 <= ascending[0] and ascending == sorted(ascending), f"times of {cell}")
+            expect(cell["remaps"] == 0 or sanitized or 8 < cell["bytes_each"] < 200, f"memory of {cell}")
         disk = result["durable"]
         expect(disk["right"] and disk["remap_ns"]["p50"] > 0 and disk["write_ns"]["p50"] > 0, f"durable remaps: {disk}")
         expect([p.name for p in pathlib.Path(folder).iterdir()] == ["result.json"], "nothing is left behind")
