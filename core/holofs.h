@@ -179,8 +179,9 @@ ssize_t holofs_listxattr(struct holofs *fs, uint64_t ino, char *list, size_t cap
 int holofs_removexattr(struct holofs *fs, uint64_t ino, const char *name);
 
 /* ---- the store ---- */
+/* free: what large pieces can fill. avail: what can be written in pieces of 4 KiB as well, whose records and places take room, too. */
 struct holofs_space {
-    uint64_t total_bytes, free_bytes, files, free_files;
+    uint64_t total_bytes, free_bytes, avail_bytes, files, free_files;
 };
 int holofs_statfs(struct holofs *fs, struct holofs_space *out);
 

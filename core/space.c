@@ -4,14 +4,15 @@
  *
  * PROMISED containers always keep their place: the head that is open, the metadata log, and the one the cleaner fills; and so does the
  * next dump, which lets the log be deleted. So what was accepted can be sealed, and a full store can be cleaned and deleted from. Of a store with a size, 1/SLACK is not offered to users: the
- * fuller a log is, the more must be moved for each byte that is overwritten.
+ * fuller a log is, the more must be moved for each byte that is overwritten. Pieces of 4 KiB take up to a tenth of the room for their records, in the
+ * log, dumps and directories: 1/RECORDS of what is free is not promised.
  */
 #include "base/err.h"
 #include "core/clean.h"
 #include "core/head.h"
 #include "core/log.h"
 
-enum { PROMISED = 3, SLACK = 16, INDEX_ROOM = 32 << 20 };
+enum { PROMISED = 3, SLACK = 16, RECORDS = 8, INDEX_ROOM = 32 << 20 };
 
 uint64_t space_of_container(const struct holofs *fs, uint32_t r, uint32_t used)
 {
@@ -134,6 +135,7 @@ int holofs_statfs(struct holofs *fs, struct holofs_space *out)
         out->free_bytes = 0;
     if (out->free_bytes > out->total_bytes)
         out->free_bytes = out->total_bytes;
+    out->avail_bytes = out->free_bytes - out->free_bytes / RECORDS;
     out->files = fs->n_files + out->free_bytes / BLOCK_SIZE;
     out->free_files = out->free_bytes / BLOCK_SIZE;
     return 0;

@@ -125,7 +125,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
         return;
     }
     struct statvfs v = { .f_bsize = 131072, .f_frsize = 4096, .f_blocks = s.total_bytes / 4096, .f_bfree = s.free_bytes / 4096,
-                         .f_bavail = s.free_bytes / 4096, .f_files = s.files, .f_ffree = s.free_files, .f_favail = s.free_files,
+                         .f_bavail = s.avail_bytes / 4096, .f_files = s.files, .f_ffree = s.free_files, .f_favail = s.free_files,
                          .f_namemax = 255 };
     fuse_reply_statfs(req, &v);
 }
