@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/err.h"
 #include "core/dump.h"
 #include "core/head.h"
@@ -113,12 +114,9 @@ int clean_start(struct holofs *fs)
 
 int clean_set_rate(struct holofs *fs, const char *text, size_t len)
 {
-    uint64_t v = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9' || v > UINT64_MAX / 100)
-            return -EINVAL;
-        v = v * 10 + (uint64_t)(text[i] - '0');
-    }
+    uint64_t v;
+    if (!decimal_parse(text, len, UINT64_MAX / 10, &v))
+        return -EINVAL;
     struct clean_state *c = &fs->clean;
     mutex_lock(&c->lock);
     c->rate = v;
@@ -433,11 +431,6 @@ static int whole_run(struct clean_batch *b)
     return e;
 }
 
-static uint64_t traffic(const struct holofs *fs)
-{
-    return fs->count.bytes_read + fs->count.bytes_written;
-}
-
 /* Wait a second for something to do; true if a whole run is wanted. */
 static bool wait_for_work(struct holofs *fs)
 {
@@ -488,8 +481,8 @@ void *cleaner_main(void *arg)
             continue;
         if (b.n_victims && !must_hurry(c) && clock_mono_ns() - rounds_ns > LEAVE_NS && leave_rounds(&b))
             clean_drop(&b);
-        if (traffic(fs) != seen) {
-            seen = traffic(fs);
+        if (user_bytes(fs) != seen) {
+            seen = user_bytes(fs);
             seen_ns = clock_mono_ns();
             idle_done = false;
         }

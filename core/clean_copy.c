@@ -94,18 +94,6 @@ put:
     return e;
 }
 
-/* The part [from, to) of an extent. */
-static struct extent clip(const struct extent *x, uint64_t from, uint64_t to)
-{
-    struct extent p = *x;
-    p.skip += (uint32_t)(from - x->off);
-    p.off = from;
-    p.len = (uint32_t)(to - from);
-    if (p.codec == EXTENT_RUN)
-        p.raw = p.stored = p.skip + p.len;
-    return p;
-}
-
 /* What one window still has of a piece (inode lock held). */
 static int living_in(struct holofs *fs, struct inode *i, uint32_t win, uint32_t id, const struct piece *p, struct list *l)
 {
@@ -116,7 +104,7 @@ static int living_in(struct holofs *fs, struct inode *i, uint32_t win, uint32_t 
     const struct extent *x;
     uint64_t from, to = p->off;
     while (!e && (x = window_next_at(&w->w, &whole, &place, to, &from, &to))) {
-        struct living one = { .ino = i->ino, .seq = p->seq, .x = clip(x, from, to) };
+        struct living one = { .ino = i->ino, .seq = p->seq, .x = extent_part(x, from, to) };
         e = list_add(l, &one);
     }
     return e;

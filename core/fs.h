@@ -362,4 +362,10 @@ int store_lock(const char *path, bool read_only, int *fd);
 
 #define COUNT(fs, field, n) atomic_fetch_add_explicit(&(fs)->count.field, (uint64_t)(n), memory_order_relaxed)
 
+/* Bytes that users have read and written: it changes while they are at work. */
+static inline uint64_t user_bytes(const struct holofs *fs)
+{
+    return fs->count.bytes_read + fs->count.bytes_written;
+}
+
 #endif

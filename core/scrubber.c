@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/err.h"
 #include "core/big.h"
 #include "core/clean.h"
@@ -22,27 +23,26 @@
 #include "core/log.h"
 #include "core/scrub.h"
 
-enum { DAY_S = 86400, WATCH_S = 30 * DAY_S, BUSY_SHARE = 5 };
+enum { WATCH_S = 30 * SCRUB_DAY_S, BUSY_SHARE = 5 };
 #define SAVE_NS UINT64_C(30000000000)
 #define WAIT_MAX_NS UINT64_C(200000000)
 
-static uint32_t now_s(void)
+uint32_t scrub_now_s(void)
 {
     int64_t s = clock_real_ns() / 1000000000;
     return s > 0 && s < UINT32_MAX ? (uint32_t)s : 1;
 }
 
-/* A time of the future is of a clock that went wrong: it counts as none. */
-static uint32_t verified_s(const struct container *c, uint32_t now)
+uint32_t scrub_verified_s(const struct container *c, uint32_t now)
 {
     uint32_t s = c->verified_s;
-    return s <= now || s - now <= DAY_S ? s : 0;
+    return s <= now || s - now <= SCRUB_DAY_S ? s : 0;
 }
 
-static bool is_watched(const struct container *c, uint32_t now)
+bool scrub_is_watched(const struct container *c, uint32_t now)
 {
     uint32_t until = c->watched_s;
-    return until > now && until - now <= WATCH_S + DAY_S;
+    return until > now && until - now <= WATCH_S + SCRUB_DAY_S;
 }
 
 /* ---- damage ---- */
@@ -53,7 +53,7 @@ void scrub_queue(struct holofs *fs, uint32_t id)
     struct container *c = ctab_find(fs, id);
     mutex_lock(&s->lock);
     if (c)
-        c->watched_s = now_s() + WATCH_S;
+        c->watched_s = scrub_now_s() + WATCH_S;
     s->changed = true;
     bool there = false;
     for (size_t i = 0; i < s->n_queue; i++)
@@ -97,7 +97,7 @@ static bool take_queued(struct scrub_state *s, uint32_t *id)
 
 static uint64_t traffic(const struct holofs *fs)
 {
-    uint64_t n = fs->count.bytes_read + fs->count.bytes_written;
+    uint64_t n = user_bytes(fs);
     for (unsigned i = 0; i < HOLOFS_OPS_MAX; i++)
         n += fs->ops[i].ns.total;
     return n;
@@ -171,9 +171,9 @@ static void settle(struct holofs *fs, struct container *c, const struct verify_r
     c->due = false;
     if (!e && !r->lost && c->quarantined && !log_writable(fs))
         clean_set_quarantine(fs, c, false);
-    c->verified_s = right ? now_s() : 0;
+    c->verified_s = right ? scrub_now_s() : 0;
     if (e || r->bad || r->parity_disagrees)
-        c->watched_s = now_s() + WATCH_S;
+        c->watched_s = scrub_now_s() + WATCH_S;
     s->changed = true;
     if (e) {
         s->lost++;
@@ -261,7 +261,7 @@ static int look(void *arg, uint32_t id)
         x->v = v;
         x->cap = cap;
     }
-    x->v[x->n++] = (struct chosen){ id, verified_s(c, x->now_s), is_watched(c, x->now_s) };
+    x->v[x->n++] = (struct chosen){ id, scrub_verified_s(c, x->now_s), scrub_is_watched(c, x->now_s) };
     return 0;
 }
 
@@ -274,8 +274,8 @@ static bool is_due(const struct choosing *x, const struct container *c)
 static bool is_chosen(const struct choosing *x, const struct container *c)
 {
     const struct scrub_choice *choice = &x->fs->scrub.now;
-    uint32_t at = verified_s(c, x->now_s), age = x->now_s > at ? x->now_s - at : 0;
-    return age >= choice->older_s && (!choice->watched_only || is_watched(c, x->now_s));
+    uint32_t at = scrub_verified_s(c, x->now_s), age = x->now_s > at ? x->now_s - at : 0;
+    return age >= choice->older_s && (!choice->watched_only || scrub_is_watched(c, x->now_s));
 }
 
 static int by_age(const void *pa, const void *pb)
@@ -306,7 +306,7 @@ static int no_longer_due(void *arg, uint32_t id)
 static int choose(struct holofs *fs)
 {
     struct scrub_state *s = &fs->scrub;
-    struct choosing x = { .fs = fs, .now_s = now_s(), .wanted = is_chosen };
+    struct choosing x = { .fs = fs, .now_s = scrub_now_s(), .wanted = is_chosen };
     ctab_each(fs, no_longer_due, fs);
     int e = ctab_each(fs, look, &x);
     size_t most = (x.sealed * s->now.percent + 99) / 100;
@@ -330,7 +330,7 @@ static int choose(struct holofs *fs)
 static void end_pass(struct holofs *fs)
 {
     struct scrub_state *s = &fs->scrub;
-    s->finished_s = now_s();
+    s->finished_s = scrub_now_s();
     s->passes++;
     COUNT(fs, scrubs, 1);
     event_add(fs, "scrub_finished", "s:I, s:I, s:I, s:I, s:I, s:I", "containers", (json_int_t)s->containers_done, "blocks", (json_int_t)s->blocks,
@@ -368,7 +368,7 @@ static bool take_choice(struct scrub_state *s)
 static void go_on(struct holofs *fs)
 {
     struct scrub_state *s = &fs->scrub;
-    struct choosing x = { .fs = fs, .now_s = now_s(), .wanted = is_due };
+    struct choosing x = { .fs = fs, .now_s = scrub_now_s(), .wanted = is_due };
     int e = take_choice(s) ? choose(fs) : 0;
     if (!e)
         e = ctab_each(fs, look, &x);
@@ -414,16 +414,7 @@ void *scrubber_main(void *arg)
 static bool number_of(const char *word, const char *key, uint64_t max, uint64_t *out)
 {
     size_t n = strlen(key);
-    uint64_t v = 0;
-    if (strncmp(word, key, n) != 0 || !word[n])
-        return false;
-    for (const char *p = word + n; *p; p++) {
-        if (*p < '0' || *p > '9' || v > max / 10)
-            return false;
-        v = v * 10 + (uint64_t)(*p - '0');
-    }
-    *out = v;
-    return v <= max;
+    return strncmp(word, key, n) == 0 && decimal_parse(word + n, strlen(word + n), max, out);
 }
 
 static bool take_word(const char *word, struct scrub_choice *c, uint64_t *rate)
@@ -431,8 +422,8 @@ static bool take_word(const char *word, struct scrub_choice *c, uint64_t *rate)
     uint64_t v;
     if (number_of(word, "percent=", 100, &v) && v) {
         c->percent = (unsigned)v;
-    } else if (number_of(word, "older=", UINT32_MAX / DAY_S, &v)) {
-        c->older_s = (uint32_t)v * DAY_S;
+    } else if (number_of(word, "older=", UINT32_MAX / SCRUB_DAY_S, &v)) {
+        c->older_s = (uint32_t)v * SCRUB_DAY_S;
     } else if (strcmp(word, "watched") == 0) {
         c->watched_only = true;
     } else if (strcmp(word, "trust-parity") == 0) {
@@ -459,7 +450,7 @@ static int command_start(struct holofs *fs, char *words)
         s->choice = c;
         s->rate = rate;
         s->containers_done = s->bytes_done = s->blocks = s->bad = s->repaired = s->lost = s->parity_disagrees = s->active_ns = 0;
-        s->started_s = now_s();
+        s->started_s = scrub_now_s();
         s->fresh = s->changed = true;
         s->run = SCRUB_RUNNING;
     }
@@ -519,148 +510,10 @@ int scrub_command(struct holofs *fs, const char *text, size_t len)
     return 0;
 }
 
-/* ---- what is told ---- */
-
-static const char *const run_names[] = { [SCRUB_IDLE] = "idle", [SCRUB_RUNNING] = "running", [SCRUB_PAUSED] = "paused" };
-
-static const char *run_name(const struct scrub_state *s)
-{
-    enum scrub_run run = s->run; /* gcc 12 forgets that it is atomic when it is an index */
-    return run_names[run];
-}
-
-/* When containers were verified. */
-struct ages {
-    struct holofs *fs;
-    uint32_t *v; /* when, s since 1970, sorted */
-    size_t n, cap;
-    uint64_t never, watched;
-    uint32_t now_s;
-};
-
-static int look_at_age(void *arg, uint32_t id)
-{
-    struct ages *x = arg;
-    struct container *c = ctab_find(x->fs, id);
-    if (!c || c->state != CONTAINER_SEALED)
-        return 0;
-    uint32_t at = verified_s(c, x->now_s);
-    x->watched += is_watched(c, x->now_s);
-    x->never += !at;
-    if (at && x->n < x->cap)
-        x->v[x->n++] = at;
-    return 0;
-}
-
-static int by_number(const void *pa, const void *pb)
-{
-    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
-    return a < b ? -1 : a > b;
-}
-
-static void look_at_ages(struct holofs *fs, struct ages *x)
-{
-    *x = (struct ages){ .fs = fs, .now_s = now_s(), .cap = fs->n_containers };
-    x->v = malloc((x->cap + 1) * sizeof(*x->v));
-    x->cap = x->v ? x->cap : 0;
-    ctab_each(fs, look_at_age, x);
-    if (x->n)
-        qsort(x->v, x->n, sizeof(*x->v), by_number);
-}
-
-static uint64_t age_of(const struct ages *x, size_t i)
-{
-    return x->now_s > x->v[i] ? x->now_s - x->v[i] : 0;
-}
-
-/* Seconds that the pass will take at its speed so far; 0 while that is not known. */
-static uint64_t seconds_left(const struct scrub_state *s)
-{
-    uint64_t done = s->bytes_done, total = s->bytes_total, active = s->active_ns;
-    if (s->run == SCRUB_IDLE || !active || done < 1u << 20 || total <= done)
-        return 0;
-    return (uint64_t)((double)(total - done) / (double)done * (double)active / 1e9);
-}
-
-json_t *scrub_json(struct holofs *fs)
-{
-    const struct scrub_state *s = &fs->scrub;
-    struct ages x;
-    look_at_ages(fs, &x);
-    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", run_name(s),
-                          "passes", (json_int_t)s->passes, "started_s", (json_int_t)s->started_s, "finished_s", (json_int_t)s->finished_s,
-                          "containers_done", (json_int_t)s->containers_done, "containers_total", (json_int_t)s->containers_total,
-                          "bytes_done", (json_int_t)s->bytes_done, "bytes_total", (json_int_t)s->bytes_total, "seconds_left",
-                          (json_int_t)seconds_left(s), "rate", (json_int_t)s->rate, "bad", (json_int_t)s->bad, "repaired",
-                          (json_int_t)s->repaired, "lost", (json_int_t)s->lost, "parity_disagrees", (json_int_t)s->parity_disagrees,
-                          "never_verified", (json_int_t)x.never, "watched", (json_int_t)x.watched);
-    if (o && x.n) {
-        json_object_set_new(o, "oldest_age_s", json_integer((json_int_t)age_of(&x, 0)));
-        json_object_set_new(o, "median_age_s", json_integer((json_int_t)age_of(&x, x.n / 2)));
-    }
-    free(x.v);
-    return o;
-}
-
-static int date_text(struct buf *out, const char *what, int64_t s)
-{
-    char text[40];
-    struct tm tm;
-    time_t t = (time_t)s;
-    if (!s || !localtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm))
-        return 0;
-    return buf_printf(out, "%s: %s\n", what, text);
-}
-
 struct scrub_choice scrub_choice_of(struct scrub_state *s)
 {
     mutex_lock(&s->lock);
     struct scrub_choice c = s->choice;
     mutex_unlock(&s->lock);
     return c;
-}
-
-static int choice_text(struct scrub_state *s, struct buf *out)
-{
-    struct scrub_choice c = scrub_choice_of(s);
-    int e = buf_printf(out, "selection: %u %%%s%s", c.percent ? c.percent : 100, c.watched_only ? ", only with damage in the last 30 days" : "",
-                       c.trust_parity ? ", checksums alone" : "");
-    if (!e && c.older_s)
-        e = buf_printf(out, ", not verified for %u days", c.older_s / DAY_S);
-    if (!e)
-        e = s->rate ? buf_printf(out, "\nrate: %llu bytes a second\n", (unsigned long long)s->rate) : buf_printf(out, "\nrate: no limit\n");
-    return e;
-}
-
-static int ages_text(struct holofs *fs, struct buf *out)
-{
-    struct ages x;
-    look_at_ages(fs, &x);
-    int e = buf_printf(out, "never verified: %llu\nwatched: %llu\n", (unsigned long long)x.never, (unsigned long long)x.watched);
-    if (!e && x.n)
-        e = buf_printf(out, "oldest: %.1f days\nmedian: %.1f days\n", (double)age_of(&x, 0) / DAY_S, (double)age_of(&x, x.n / 2) / DAY_S);
-    free(x.v);
-    return e;
-}
-
-int holofs_scrub_text(struct holofs *fs, struct buf *out)
-{
-    struct scrub_state *s = &fs->scrub;
-    int e = buf_printf(out, "state: %s\npasses: %llu\n", run_name(s), (unsigned long long)s->passes);
-    if (!e)
-        e = choice_text(s, out);
-    if (!e)
-        e = date_text(out, "started", s->started_s);
-    if (!e)
-        e = date_text(out, "finished", s->finished_s);
-    if (!e)
-        e = buf_printf(out, "containers: %llu of %llu\nbytes: %llu of %llu\n", (unsigned long long)s->containers_done,
-                       (unsigned long long)s->containers_total, (unsigned long long)s->bytes_done, (unsigned long long)s->bytes_total);
-    if (!e && seconds_left(s))
-        e = buf_printf(out, "left: %llu s\n", (unsigned long long)seconds_left(s));
-    if (!e)
-        e = buf_printf(out, "blocks: %llu\nbad: %llu\nrepaired: %llu\nlost: %llu\nparity_disagrees: %llu\n", (unsigned long long)s->blocks,
-                       (unsigned long long)s->bad, (unsigned long long)s->repaired, (unsigned long long)s->lost,
-                       (unsigned long long)s->parity_disagrees);
-    return e ? e : ages_text(fs, out);
 }

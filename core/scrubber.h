@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "core/fs.h"
+#include "core/container.h"
 
 /* Check this container soon, and first in every pass of the next 30 days: damage was met in it. Any locks but the leaves may be held. */
 void scrub_queue(struct holofs *fs, uint32_t id);
@@ -18,6 +18,15 @@ int scrub_command(struct holofs *fs, const char *text, size_t len);
 
 /* What .holo/stats has of it. NULL without memory. */
 json_t *scrub_json(struct holofs *fs);
+
+enum { SCRUB_DAY_S = 86400 };
+
+/* Seconds since 1970, at least 1. */
+uint32_t scrub_now_s(void);
+
+/* When all of it was last verified, and whether it is watched. A time of the future is of a clock that went wrong: it counts as none. */
+uint32_t scrub_verified_s(const struct container *c, uint32_t now_s);
+bool scrub_is_watched(const struct container *c, uint32_t now_s);
 
 /* What was asked for last. */
 struct scrub_choice scrub_choice_of(struct scrub_state *s);

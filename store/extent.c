@@ -224,7 +224,7 @@ const struct extent *window_next_at(const struct window *w, const struct extent 
     return NULL;
 }
 
-static struct extent part_of(const struct extent *e, uint64_t from, uint64_t to)
+struct extent extent_part(const struct extent *e, uint64_t from, uint64_t to)
 {
     struct extent p = *e;
     p.skip += (uint32_t)(from - e->off);
@@ -245,7 +245,7 @@ int window_move(struct window *w, const struct extent *e, const struct extent_pl
         parts++;
     int r = parts ? reserve(w, w->n + 2 * parts) : 0; /* so that no insert fails half way */
     for (to = e->off; !r && window_next_at(w, e, place, to, &from, &to);) {
-        struct extent p = part_of(e, from, to);
+        struct extent p = extent_part(e, from, to);
         int64_t d;
         r = window_insert(w, &p, &d, live, arg);
         *moved += p.len;

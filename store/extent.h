@@ -80,6 +80,9 @@ struct extent_place {
 const struct extent *window_next_at(const struct window *w, const struct extent *e, const struct extent_place *place, uint64_t at,
                                     uint64_t *from, uint64_t *to);
 
+/* The part of it that holds bytes [from, to) of the file. */
+struct extent extent_part(const struct extent *e, uint64_t from, uint64_t to);
+
 /*
  * Compare and swap: every part of e's range that is still at `place` is at e from now on; what was written or punched since stays.
  * *moved becomes how many bytes of the file that were. Same returns as window_insert.

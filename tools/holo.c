@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* holo.c: holo COMMAND: look at a mounted store and tell it what to do, through MNT/.holo. */
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "tools/bench_ecc.h"
 #include "tools/bench_remap.h"

@@ -82,21 +82,10 @@ static const struct option longs[] = {
     { 0 },
 };
 
-static bool parse_count(const char *text, unsigned *out)
-{
-    char *end;
-    errno = 0;
-    unsigned long v = strtoul(text, &end, 10);
-    if (errno || *end || end == text || *text == '-' || v > 1u << 30)
-        return false;
-    *out = (unsigned)v;
-    return true;
-}
-
 /* 0, or -1 when it is wrong. */
 static int take(struct settings *s, int c)
 {
-    unsigned fd;
+    unsigned long n;
     switch (c) {
     case 'n':
         s->look = true;
@@ -114,7 +103,7 @@ static int take(struct settings *s, int c)
         s->print.verbose = true;
         return 0;
     case 'C':
-        s->print.progress_fd = parse_count(optarg, &fd) ? (int)fd : -1;
+        s->print.progress_fd = parse_number(optarg, 0, 1 << 30, &n) ? (int)n : -1;
         return s->print.progress_fd < 0 ? -1 : 0;
     case OPT_JSON:
         s->print.json = true;
@@ -126,7 +115,8 @@ static int take(struct settings *s, int c)
         s->export = optarg;
         return 0;
     case OPT_DURATION:
-        return parse_count(optarg, &s->o.max_seconds) && s->o.max_seconds ? 0 : -1;
+        s->o.max_seconds = parse_number(optarg, 1, 1 << 30, &n) ? (unsigned)n : 0;
+        return s->o.max_seconds ? 0 : -1;
     case OPT_PATH:
         s->o.only_path = optarg;
         return 0;

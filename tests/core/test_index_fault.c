@@ -6,9 +6,9 @@
  * INDEX_STRIDE takes every so many-th call (all: 1), INDEX_SEED says where it begins.
  */
 #include "tests/core/work.h"
+#include "tests/meta/vfs_below.h"
 
 #include <pthread.h>
-#include <sqlite3.h>
 
 enum { TOLD_AFTER = 3 };
 enum kind { WRITES, SHORT_WRITES, SYNCS, CHANGES };
@@ -21,7 +21,6 @@ static struct {
     uint64_t after, count, seen, hits; /* count 0: until it is mended */
     bool on;
 } fault = { .lock = PTHREAD_MUTEX_INITIALIZER };
-static sqlite3_vfs *real_vfs, faulty_vfs;
 
 static bool fails(bool is_write, bool is_sync)
 {
@@ -67,33 +66,8 @@ static uint64_t hits(void)
 
 /* ---- the VFS below the index's ---- */
 
-struct faulty_file {
-    sqlite3_file base;
-    sqlite3_file *real;
-};
-
-static sqlite3_file *real_of(sqlite3_file *f)
-{
-    return ((struct faulty_file *)(void *)f)->real;
-}
-
-#define PASS(f, method, ...) real_of(f)->pMethods->method(real_of(f), ##__VA_ARGS__)
-
-static int f_close(sqlite3_file *f) { return PASS(f, xClose); }
-static int f_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off) { return PASS(f, xRead, p, n, off); }
 static int f_truncate(sqlite3_file *f, sqlite3_int64 n) { return fails(false, false) ? SQLITE_IOERR_TRUNCATE : PASS(f, xTruncate, n); }
 static int f_sync(sqlite3_file *f, int flags) { return fails(false, true) ? SQLITE_IOERR_FSYNC : PASS(f, xSync, flags); }
-static int f_size(sqlite3_file *f, sqlite3_int64 *n) { return PASS(f, xFileSize, n); }
-static int f_lock(sqlite3_file *f, int level) { return PASS(f, xLock, level); }
-static int f_unlock(sqlite3_file *f, int level) { return PASS(f, xUnlock, level); }
-static int f_reserved(sqlite3_file *f, int *out) { return PASS(f, xCheckReservedLock, out); }
-static int f_control(sqlite3_file *f, int op, void *arg) { return PASS(f, xFileControl, op, arg); }
-static int f_sector(sqlite3_file *f) { return PASS(f, xSectorSize); }
-static int f_device(sqlite3_file *f) { return PASS(f, xDeviceCharacteristics); }
-static int f_map(sqlite3_file *f, int i, int n, int extend, void volatile **p) { return PASS(f, xShmMap, i, n, extend, p); }
-static int f_shm_lock(sqlite3_file *f, int off, int n, int flags) { return PASS(f, xShmLock, off, n, flags); }
-static void f_barrier(sqlite3_file *f) { PASS(f, xShmBarrier); }
-static int f_unmap(sqlite3_file *f, int del) { return PASS(f, xShmUnmap, del); }
 
 static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 {
@@ -107,32 +81,16 @@ static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 
 static int f_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
 {
-    static const sqlite3_io_methods methods = { 2, f_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, f_unlock, f_reserved,
-                                                f_control, f_sector, f_device, f_map, f_shm_lock, f_barrier, f_unmap, NULL, NULL };
-    struct faulty_file *f = (struct faulty_file *)(void *)file;
+    static const sqlite3_io_methods methods = { 2, pass_close, pass_read, f_write, f_truncate, f_sync, pass_size, pass_lock, pass_unlock, pass_reserved,
+                                                pass_control, pass_sector, pass_device, pass_map, pass_shm_lock, pass_barrier, pass_unmap, NULL, NULL };
     (void)vfs;
-    f->base.pMethods = NULL;
-    f->real = (sqlite3_file *)(void *)(f + 1);
-    if ((flags & SQLITE_OPEN_CREATE) && fails(false, false))
-        return SQLITE_CANTOPEN;
-    int rc = real_vfs->xOpen(real_vfs, name, f->real, flags, out);
-    if (rc == SQLITE_OK)
-        f->base.pMethods = &methods;
-    return rc;
+    return below_open(file, name, flags, out, &methods, (flags & SQLITE_OPEN_CREATE) && fails(false, false));
 }
 
-/* Before the first use of sqlite: the VFS of the index is laid over the one that is the default then. */
 static int install(void **state)
 {
     (void)state;
-    if (sqlite3_initialize() != SQLITE_OK)
-        return -1;
-    real_vfs = sqlite3_vfs_find(NULL);
-    faulty_vfs = *real_vfs;
-    faulty_vfs.zName = "faulty";
-    faulty_vfs.szOsFile += (int)sizeof(struct faulty_file);
-    faulty_vfs.xOpen = f_open;
-    return sqlite3_vfs_register(&faulty_vfs, 1) == SQLITE_OK ? 0 : -1;
+    return below_install(f_open);
 }
 
 /* ---- the runs ---- */

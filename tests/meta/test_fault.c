@@ -4,8 +4,8 @@
  * then on; what was committed stays, whole, and nothing crashes.
  */
 #include "tests/meta/fixture.h"
+#include "tests/meta/vfs_below.h"
 
-#include <sqlite3.h>
 #include <unistd.h>
 
 enum kind { FAULT_IO, FAULT_MEMORY };
@@ -18,8 +18,6 @@ static struct {
     bool forever, hit;
 } fault;
 static sqlite3_mem_methods real_memory;
-static sqlite3_vfs *real_vfs;
-static sqlite3_vfs faulty_vfs;
 
 static bool faulty(enum kind kind)
 {
@@ -36,50 +34,23 @@ static bool faulty(enum kind kind)
     return true;
 }
 
-struct faulty_file {
-    sqlite3_file base;
-    sqlite3_file *real;
-};
-
-static sqlite3_file *real_of(sqlite3_file *f)
-{
-    return ((struct faulty_file *)(void *)f)->real;
-}
-
-#define PASS(f, method, ...) real_of(f)->pMethods->method(real_of(f), ##__VA_ARGS__)
 #define FAIL_OR_PASS(code, f, method, ...) (faulty(FAULT_IO) ? (code) : PASS(f, method, ##__VA_ARGS__))
 
-static int f_close(sqlite3_file *f) { return PASS(f, xClose); }
 static int f_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off) { return FAIL_OR_PASS(SQLITE_IOERR_READ, f, xRead, p, n, off); }
 static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off) { return FAIL_OR_PASS(SQLITE_FULL, f, xWrite, p, n, off); }
 static int f_truncate(sqlite3_file *f, sqlite3_int64 size) { return FAIL_OR_PASS(SQLITE_IOERR_TRUNCATE, f, xTruncate, size); }
 static int f_sync(sqlite3_file *f, int flags) { return FAIL_OR_PASS(SQLITE_IOERR_FSYNC, f, xSync, flags); }
 static int f_size(sqlite3_file *f, sqlite3_int64 *size) { return FAIL_OR_PASS(SQLITE_IOERR_FSTAT, f, xFileSize, size); }
 static int f_lock(sqlite3_file *f, int level) { return FAIL_OR_PASS(SQLITE_IOERR_LOCK, f, xLock, level); }
-static int f_unlock(sqlite3_file *f, int level) { return PASS(f, xUnlock, level); }
 static int f_reserved(sqlite3_file *f, int *out) { return FAIL_OR_PASS(SQLITE_IOERR_CHECKRESERVEDLOCK, f, xCheckReservedLock, out); }
-static int f_control(sqlite3_file *f, int op, void *arg) { return PASS(f, xFileControl, op, arg); }
-static int f_sector(sqlite3_file *f) { return PASS(f, xSectorSize); }
-static int f_device(sqlite3_file *f) { return PASS(f, xDeviceCharacteristics); }
 static int f_map(sqlite3_file *f, int i, int n, int extend, void volatile **p) { return FAIL_OR_PASS(SQLITE_IOERR_SHMMAP, f, xShmMap, i, n, extend, p); }
-static int f_shm_lock(sqlite3_file *f, int off, int n, int flags) { return PASS(f, xShmLock, off, n, flags); }
-static void f_barrier(sqlite3_file *f) { PASS(f, xShmBarrier); }
-static int f_unmap(sqlite3_file *f, int del) { return PASS(f, xShmUnmap, del); }
 
 static int f_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
 {
-    static const sqlite3_io_methods methods = { 2, f_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, f_unlock, f_reserved,
-                                                f_control, f_sector, f_device, f_map, f_shm_lock, f_barrier, f_unmap, NULL, NULL };
-    struct faulty_file *f = (struct faulty_file *)(void *)file;
+    static const sqlite3_io_methods methods = { 2, pass_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, pass_unlock, f_reserved,
+                                                pass_control, pass_sector, pass_device, f_map, pass_shm_lock, pass_barrier, pass_unmap, NULL, NULL };
     (void)vfs;
-    f->base.pMethods = NULL;
-    f->real = (sqlite3_file *)(void *)(f + 1);
-    if (faulty(FAULT_IO))
-        return SQLITE_CANTOPEN;
-    int rc = real_vfs->xOpen(real_vfs, name, f->real, flags, out);
-    if (rc == SQLITE_OK)
-        f->base.pMethods = &methods;
-    return rc;
+    return below_open(file, name, flags, out, &methods, faulty(FAULT_IO));
 }
 
 static void *faulty_malloc(int n)
@@ -92,7 +63,6 @@ static void *faulty_realloc(void *p, int n)
     return faulty(FAULT_MEMORY) ? NULL : real_memory.xRealloc(p, n);
 }
 
-/* Before the first use of sqlite: the VFS of the index is laid over the one that is the default then. */
 static int install(void **state)
 {
     (void)state;
@@ -100,14 +70,7 @@ static int install(void **state)
     sqlite3_mem_methods m = real_memory;
     m.xMalloc = faulty_malloc;
     m.xRealloc = faulty_realloc;
-    if (sqlite3_config(SQLITE_CONFIG_MALLOC, &m) != SQLITE_OK || sqlite3_initialize() != SQLITE_OK)
-        return -1;
-    real_vfs = sqlite3_vfs_find(NULL);
-    faulty_vfs = *real_vfs;
-    faulty_vfs.zName = "faulty";
-    faulty_vfs.szOsFile += (int)sizeof(struct faulty_file);
-    faulty_vfs.xOpen = f_open;
-    return sqlite3_vfs_register(&faulty_vfs, 1) == SQLITE_OK ? 0 : -1;
+    return sqlite3_config(SQLITE_CONFIG_MALLOC, &m) == SQLITE_OK ? below_install(f_open) : -1;
 }
 
 static void assert_expected(int rc)

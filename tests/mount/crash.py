@@ -105,6 +105,24 @@ class Append:
             want(piece == self.stream(off, off + len(piece)) or not any(piece), f"foreign bytes at {off}")
 
 
+class Synced(Append):
+    """The same, opened so that each write is durable when it returns."""
+
+    def __init__(self, top, seed):
+        super().__init__(top, seed)
+        self.path = os.path.join(top, "synced")
+
+    def write(self, log):
+        rnd, size = random.Random(self.seed), 0
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_SYNC, os.O_DSYNC)[self.seed % 2], 0o644)
+        while True:
+            n = rnd.choice((1, 100, 5000, 70000))
+            log.note("try", size + n)
+            write_all(fd, self.stream(size, size + n))
+            size += n
+            log.note("ack", size)
+
+
 class Replace:
     """Write a new file, rename it over the old one: whole old or whole new, fsync before the rename or not."""
 
@@ -500,7 +518,7 @@ class Sqlite:
         db.close()
 
 
-KINDS = {c.__name__.lower(): c for c in (Append, Replace, Blocks, Resize, Names, Attrs, Bulk, Sqlite)}
+KINDS = {c.__name__.lower(): c for c in (Append, Synced, Replace, Blocks, Resize, Names, Attrs, Bulk, Sqlite)}
 
 
 def main():
