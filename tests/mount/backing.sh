@@ -10,7 +10,7 @@ disk_work
 ran=0
 
 cat >"$WORK/once.py" <<'TXT'
-# once.py FULL OTHER: bytes for which there is no room: their file gets the error, at the first fsync and at no other; the other file never.
+# once.py FULL OTHER: bytes for which there is no room: their file gets the error, at the first fsync and at no other; the other file never. Then by close.
 import errno, os, sys
 full, other = (os.open(p, os.O_WRONLY) for p in sys.argv[1:3])
 os.fsync(other)
@@ -32,6 +32,14 @@ for fd in full, full, other:
     os.fsync(fd)
 os.close(full)
 os.close(other)
+# Bytes that close is the first to send: it tells, unless a write did; the kernel tells the next fsync of the file what only close has told.
+full = os.open(sys.argv[1], os.O_WRONLY)
+told = any(fails(lambda: os.pwrite(full, piece, (500 + i) << 20)) for i in range(64))
+assert fails(lambda: os.close(full)) != told, "close tells, if no write did"
+full = os.open(sys.argv[1], os.O_WRONLY)
+fails(lambda: os.fsync(full))
+os.fsync(full)
+os.close(full)
 os.sync()
 TXT
 
