@@ -317,6 +317,8 @@ static int choose(struct holofs *fs)
     s->containers_total = s->bytes_total = 0;
     for (size_t i = 0; i < x.n && !e; i++) {
         struct container *c = ctab_find(fs, x.v[i].id);
+        if (!c)
+            continue; /* deleted since it was looked at */
         c->due = true;
         s->containers_total++;
         s->bytes_total += (uint64_t)(c->used + 2 * c->r * ecc_layout_stripes(fs->sb.nmax, fs->sb.k)) * BLOCK_SIZE;
