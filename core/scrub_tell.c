@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/clean.h"
 #include "core/container.h"
 #include "core/scrubber.h"
+
+enum { RECENT_DAYS = 30 };
 
 static const char *const run_names[] = { [SCRUB_IDLE] = "idle", [SCRUB_RUNNING] = "running", [SCRUB_PAUSED] = "paused" };
 
@@ -20,6 +23,7 @@ struct ages {
     uint32_t *v; /* when, s since 1970, sorted */
     size_t n, cap;
     uint64_t never, watched;
+    uint64_t recent_bytes; /* of files that were verified in the last 30 days */
     uint32_t now_s;
 };
 
@@ -32,6 +36,7 @@ static int look_at_age(void *arg, uint32_t id)
     uint32_t at = scrub_verified_s(c, x->now_s);
     x->watched += scrub_is_watched(c, x->now_s);
     x->never += !at;
+    x->recent_bytes += at && x->now_s - at < RECENT_DAYS * SCRUB_DAY_S ? space_of_container(x->fs, c->r, c->used) : UINT64_C(0);
     if (at && x->n < x->cap)
         x->v[x->n++] = at;
     return 0;
@@ -72,13 +77,14 @@ json_t *scrub_json(struct holofs *fs)
     const struct scrub_state *s = &fs->scrub;
     struct ages x;
     look_at_ages(fs, &x);
-    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", run_name(s),
+    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", run_name(s),
                           "passes", (json_int_t)s->passes, "started_s", (json_int_t)s->started_s, "finished_s", (json_int_t)s->finished_s,
                           "containers_done", (json_int_t)s->containers_done, "containers_total", (json_int_t)s->containers_total,
                           "bytes_done", (json_int_t)s->bytes_done, "bytes_total", (json_int_t)s->bytes_total, "seconds_left",
                           (json_int_t)seconds_left(s), "rate", (json_int_t)s->rate, "bad", (json_int_t)s->bad, "repaired",
                           (json_int_t)s->repaired, "lost", (json_int_t)s->lost, "parity_disagrees", (json_int_t)s->parity_disagrees,
-                          "never_verified", (json_int_t)x.never, "watched", (json_int_t)x.watched);
+                          "never_verified", (json_int_t)x.never, "watched", (json_int_t)x.watched,
+                          "verified_30d_bytes", (json_int_t)x.recent_bytes);
     if (o && x.n) {
         json_object_set_new(o, "oldest_age_s", json_integer((json_int_t)age_of(&x, 0)));
         json_object_set_new(o, "median_age_s", json_integer((json_int_t)age_of(&x, x.n / 2)));

@@ -16,6 +16,7 @@
 #include "core/container.h"
 #include "core/engine.h"
 #include "core/head.h"
+#include "core/health.h"
 #include "core/log.h"
 #include "core/scrubber.h"
 
@@ -58,7 +59,8 @@ void holofs_count_op(struct holofs *fs, unsigned op, const char *name, uint64_t 
 }
 
 struct fill {
-    uint64_t n[4], open, sealed, live, data_blocks, parity_blocks, file;
+    uint64_t n[4], open, sealed, live, live_data, data_blocks, parity_blocks, file;
+    uint64_t user_blocks, user_file; /* of containers with file data alone */
     struct holofs *fs;
 };
 
@@ -73,10 +75,13 @@ static int add_container(void *arg, uint32_t id)
         f->open += c->state == CONTAINER_OPEN;
         f->sealed += c->state == CONTAINER_SEALED;
         f->live += c->live > 0 ? (uint64_t)c->live : 0;
+        f->live_data += c->live > 0 && c->cls == CLASS_DATA ? (uint64_t)c->live : 0;
         if (c->state == CONTAINER_SEALED) {
             f->data_blocks += c->used;
             f->file += space_of_container(fs, c->r, c->used);
             f->parity_blocks += 2 * c->r * ecc_layout_stripes(fs->sb.nmax, fs->sb.k);
+            f->user_blocks += c->cls == CLASS_DATA ? c->used : 0;
+            f->user_file += c->cls == CLASS_DATA ? space_of_container(fs, c->r, c->used) : 0;
         }
     }
     mutex_unlock(&fs->ctab_lock);
@@ -88,10 +93,23 @@ static double ratio(uint64_t a, uint64_t b)
     return b ? (double)a / (double)b : 0.0;
 }
 
-static json_t *containers(struct holofs *fs, uint64_t unsealed)
+/* What the store takes, by what it is for; parity with the tables and headers beside it. The index is not counted. */
+static json_t *space(struct holofs *fs, const struct fill *f, uint64_t spare_blocks)
 {
-    struct fill f = { .fs = fs };
-    ctab_each(fs, add_container, &f);
+    json_t *o = json_object();
+    put(o, "live_bytes", f->live_data);
+    put(o, "data_bytes", f->user_blocks * BLOCK_SIZE);
+    put(o, "parity_bytes", f->user_file - f->user_blocks * BLOCK_SIZE);
+    put(o, "metadata_bytes", f->file - f->user_file);
+    put(o, "ring_bytes", (uint64_t)fs->sb.ring_blocks * BLOCK_SIZE * RING_COPIES);
+    put(o, "spare_bytes", spare_blocks * BLOCK_SIZE);
+    put(o, "reserve_bytes", fs->reserve_left);
+    return o;
+}
+
+static json_t *containers(struct holofs *fs, const struct fill *all, uint64_t unsealed)
+{
+    struct fill f = *all;
     json_t *o = json_object();
     put(o, "data", f.n[CLASS_DATA]);
     put(o, "metadata_log", f.n[CLASS_META_LOG]);
@@ -270,34 +288,21 @@ static json_t *opening(struct holofs *fs)
     return o;
 }
 
-static bool in_trouble(const struct holofs *fs)
-{
-    bool any = false;
-    for (int t = 0; t < TROUBLES; t++)
-        any |= fs->trouble[t] != 0;
-    return any;
-}
-
-static const char *health(const struct holofs *fs)
-{
-    if (fs->failed)
-        return "failed";
-    if (fs->count.lost_blocks || fs->count.containers_unreadable || fs->damaged_ring)
-        return "data lost";
-    if (in_trouble(fs) || fs->index_retired || ring_failed_copies(fs->ring) || fs->reserve_used || fs->count.parity_disagrees || fs->index_damaged || fs->count.eio_reads)
-        return "degraded";
-    return "healthy";
-}
-
 int holofs_stats_json(struct holofs *fs, struct buf *out)
 {
     struct remap_stats rs;
     uint64_t unsealed = heads_unsealed_bytes(fs);
+    struct fill all = { .fs = fs };
     remap_stats(fs->remap, &rs);
+    ctab_each(fs, add_container, &all);
     json_t *o = json_object();
     json_object_set_new(o, "version", json_string(HOLOFS_VERSION));
-    json_object_set_new(o, "health", json_string(health(fs)));
+    json_object_set_new(o, "health", json_string(health_name(health_of(fs))));
+    json_object_set_new(o, "health_reasons", health_json(fs));
+    json_object_set_new(o, "store", json_string(fs->path));
     json_object_set_new(o, "uptime_s", json_real((double)(clock_mono_ns() - fs->mounted_ns) / 1e9));
+    json_object_set_new(o, "mounted_s", json_real((double)(clock_real_ns() - (int64_t)(clock_mono_ns() - fs->mounted_ns)) / 1e9));
+    json_object_set_new(o, "read_only", json_boolean(fs->read_only));
     put(o, "files", fs->n_files);
     put(o, "repaired_blocks", fs->before.repaired + fs->count.repaired_blocks);
     put(o, "remapped_blocks", fs->before.remapped + fs->count.remapped_blocks);
@@ -307,7 +312,8 @@ int holofs_stats_json(struct holofs *fs, struct buf *out)
                                                     "remapped_blocks", (json_int_t)fs->count.remapped_blocks, "lost_blocks",
                                                     (json_int_t)fs->count.lost_blocks));
     json_object_set_new(o, "engine", engine_json(fs));
-    json_object_set_new(o, "containers", containers(fs, unsealed));
+    json_object_set_new(o, "containers", containers(fs, &all, unsealed));
+    json_object_set_new(o, "space", space(fs, &all, rs.spare_blocks));
     json_object_set_new(o, "data", data(fs));
     json_object_set_new(o, "cleaner", cleaner(fs));
     json_object_set_new(o, "ring", ring(fs));
@@ -360,36 +366,11 @@ int holofs_metrics_text(struct holofs *fs, struct buf *out)
         { "decode_ops_total", "Rebuilds of a stripe.", "counter", c->decode_ops },
         { "corrected_bytes_total", "Bytes that rebuilds of stripes found wrong or missing.", "counter", c->corrected_bytes },
         { "decode_fail_total", "Rebuilds that failed.", "counter", c->decode_fail },
-        { "healthy", "1 if nothing is wrong.", "gauge", strcmp(health(fs), "healthy") == 0 },
+        { "healthy", "1 if nothing is wrong.", "gauge", health_of(fs) == HEALTH_HEALTHY },
     };
     int e = 0;
     for (size_t i = 0; i < sizeof(m) / sizeof(m[0]) && !e; i++)
         e = metric(out, m[i].name, m[i].help, m[i].v, m[i].type);
-    return e;
-}
-
-int holofs_health_text(struct holofs *fs, struct buf *out)
-{
-    int e = buf_printf(out, "%s\n", health(fs));
-    if (!e && fs->failed)
-        e = buf_printf(out, "nothing is written any more: %s; unmount, look at the disk, run holofsck\n", holo_strerror(fs->failed));
-    for (int t = 0; t < TROUBLES && !e && !fs->failed; t++) {
-        if (fs->trouble[t])
-            e = buf_printf(out, "%s: %s: cannot be written now and is tried again; what was synced is safe, and can be read\n",
-                           trouble_name((enum trouble)t), holo_strerror(fs->trouble[t]));
-    }
-    if (!e && fs->index_retired)
-        e = buf_printf(out, "a sync of the index failed; the next mount builds it anew\n");
-    if (!e && fs->count.parity_disagrees)
-        e = buf_printf(out, "%llu times a stripe's parity contradicted its data, which are as they were written; copy its files anew, "
-                            "and test the memory of this machine; .holo/events names the containers\n",
-                       (unsigned long long)fs->count.parity_disagrees);
-    if (!e && fs->index_damaged)
-        e = buf_printf(out, "the index is damaged; unmount and mount again: it is verified and rebuilt\n");
-    if (!e && fs->count.eio_reads)
-        e = buf_printf(out, "%llu reads failed; .holo/events names the files\n", (unsigned long long)fs->count.eio_reads);
-    if (!e && fs->count.lost_blocks)
-        e = buf_printf(out, "%llu blocks could not be rebuilt; .holo/events names the files\n", (unsigned long long)fs->count.lost_blocks);
     return e;
 }
 

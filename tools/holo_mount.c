@@ -6,13 +6,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-static FILE *open_file(const char *mnt, const char *name, const char *mode)
+FILE *holo_open(const char *mnt, const char *name)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/.holo/%s", mnt, name);
-    FILE *f = fopen(path, mode);
+    FILE *f = fopen(path, "re");
     if (!f)
         fprintf(stderr, "holo: %s: %s\n", path, errno == ENOENT ? "not a mounted holofs" : strerror(errno));
     return f;
@@ -22,7 +23,7 @@ int holo_print_file(const char *mnt, const char *name)
 {
     char buf[65536];
     size_t n;
-    FILE *f = open_file(mnt, name, "re");
+    FILE *f = holo_open(mnt, name);
     if (!f)
         return EXIT_OPERATION;
     while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
@@ -56,7 +57,7 @@ int holo_control(const char *mnt, const char *command)
 json_t *holo_stats(const char *mnt)
 {
     json_error_t why;
-    FILE *f = open_file(mnt, "stats", "re");
+    FILE *f = holo_open(mnt, "stats");
     if (!f)
         return NULL;
     json_t *o = json_loadf(f, 0, &why);
@@ -75,4 +76,27 @@ double holo_mib(json_t *o, const char *a, const char *b)
 {
     json_t *v = b ? json_object_get(json_object_get(o, a), b) : json_object_get(o, a);
     return (double)json_integer_value(v) / 1048576.0;
+}
+
+const char *holo_size_text(long long bytes, char text[32])
+{
+    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB" };
+    double v = (double)bytes / 1024;
+    size_t u = 0;
+    for (; v >= 1024 && u < 4; u++)
+        v /= 1024;
+    if (bytes < 1024)
+        snprintf(text, 32, "%lld bytes", bytes);
+    else
+        snprintf(text, 32, "%.1f %s", v, units[u]);
+    return text;
+}
+
+const char *holo_date(double s, char text[40])
+{
+    struct tm tm;
+    time_t t = (time_t)s;
+    if (!localtime_r(&t, &tm) || !strftime(text, 40, "%Y-%m-%d %H:%M:%S", &tm))
+        snprintf(text, 40, "?");
+    return text;
 }

@@ -4,10 +4,14 @@
 #define HOLO_TOOLS_HOLO_MOUNT_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 enum { EXIT_UNHEALTHY = 1, EXIT_OPERATION = 8, EXIT_USAGE = 16 };
 
-/* Copy .holo/NAME to standard output. 0 or an exit code. */
+/* Open .holo/NAME for reading; NULL with a message. */
+FILE *holo_open(const char *mnt, const char *name);
+
+/* Copy it to standard output. 0 or an exit code. */
 int holo_print_file(const char *mnt, const char *name);
 
 /* Give a command to the store; the errno, without a message. */
@@ -24,5 +28,11 @@ long long holo_count(json_t *o, const char *key);
 
 /* A number of bytes in MiB: member a, or member b of member a. */
 double holo_mib(json_t *o, const char *a, const char *b);
+
+/* "12.3 MiB". Returns text. */
+const char *holo_size_text(long long bytes, char text[32]);
+
+/* Local time of seconds since 1970. Returns text. */
+const char *holo_date(double s, char text[40]);
 
 #endif
