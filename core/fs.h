@@ -222,6 +222,9 @@ struct holofs {
     struct meta_reader *reader;
     struct mutex reader_lock;
     struct remap_table *remap;
+    uint64_t remap_checked_ns;    /* the housekeeper's: when its copies were last read */
+    _Atomic int remap_trouble;    /* negative code: copies of the table cannot be made good; 0 */
+    _Atomic bool spares_full;     /* a block found no spare block; told once, until one does */
     struct ecc_plan *plan;           /* whole containers */
     const struct ecc_engine *engine; /* single stripes: the plan's CPU engine */
     char engine_why[400];

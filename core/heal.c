@@ -84,7 +84,10 @@ static int remap_one(struct holofs *fs, uint32_t id, struct heal *h)
 {
     int e = remap_add(fs->remap, id, h->file_block, h->block);
     h->healed = e == 0;
+    if (e == -HOLO_EREMAPFULL && !atomic_exchange(&fs->spares_full, true))
+        event_add(fs, "spares_full", "s:i, s:i", "container", (int)id, "file_block", (int)h->file_block);
     if (!e) {
+        fs->spares_full = false;
         COUNT(fs, remapped_blocks, 1);
         event_add(fs, "remapped", "s:i, s:i", "container", (int)id, "file_block", (int)h->file_block);
     }

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "core/log.h"
+#include "core/remapper.h"
 
 /* Who asks: the worst of all reasons, and each as a line or as an object. */
 struct ask {
@@ -60,6 +61,16 @@ static void ask_index(const struct holofs *fs, struct ask *a)
         reason(a, HEALTH_DATA_LOST, "look at .holo/events; holofsck -y accepts the loss", "the log lost records; nothing is written until that is accepted");
 }
 
+static void ask_remap(const struct holofs *fs, struct ask *a)
+{
+    if (fs->remap_trouble)
+        reason(a, HEALTH_DEGRADED, "no block is moved to a spare until they can: look at the disk", "copies of the remap table cannot be written: %s",
+               holo_strerror(fs->remap_trouble));
+    if (remapper_is_full(fs))
+        reason(a, HEALTH_DEGRADED, "bad blocks stay where they are and are read through parity: give it more with holo remap spare add",
+               "no spare block is left");
+}
+
 static void ask_data(const struct holofs *fs, struct ask *a)
 {
     const struct counters_live *c = &fs->count;
@@ -80,6 +91,7 @@ static void ask_everything(const struct holofs *fs, struct ask *a)
 {
     ask_writing(fs, a);
     ask_index(fs, a);
+    ask_remap(fs, a);
     ask_data(fs, a);
 }
 

@@ -39,6 +39,7 @@ struct holofs_options {
     bool io_flusher;         /* told in .holo/config: PR_SET_IO_FLUSHER works here */
     void (*progress)(void *arg, const char *line); /* while opening takes long: how far it is; NULL */
     void *progress_arg;
+    unsigned remap_check_ms; /* the copies of the remap table are read and compared so often */
     unsigned progress_ms;    /* how often that is told, and logged */
     struct backing *backing; /* tests: the store's directory with faults; stays the caller's. The index and the lock go around it. NULL */
 };

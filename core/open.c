@@ -30,13 +30,14 @@
 #include "core/open.h"
 #include "core/recover.h"
 #include "core/remake.h"
+#include "core/remapper.h"
 #include "core/salvage.h"
 #include "core/scrubber.h"
 
 void holofs_options_init(struct holofs_options *o)
 {
     *o = (struct holofs_options){ .compress = HOLOFS_COMPRESS_AUTO, .zstd_level = 1, .cache_bytes = 64u << 20, .commit_seconds = 2,
-                                   .clean_rate = 64u << 20, .progress_ms = 2000 };
+                                   .clean_rate = 64u << 20, .progress_ms = 2000, .remap_check_ms = 3600000 };
 }
 
 static void explain(char *why, size_t cap, const char *what, int e)
@@ -364,6 +365,7 @@ static int open_parts(struct holofs *fs, char *why, size_t cap)
         explain(why, cap, "remap table", e);
         return e;
     }
+    remapper_begin(fs);
     e = open_ring(fs);
     if (e == -ENOENT)
         snprintf(why, cap, "ring: both journals are missing; new ones are made by: holofsck -y %.200s", fs->path);

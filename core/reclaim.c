@@ -18,6 +18,7 @@
 #include "core/dump.h"
 #include "core/log.h"
 #include "core/open.h"
+#include "core/remapper.h"
 
 static uint64_t less(uint64_t sum, uint64_t n)
 {
@@ -135,6 +136,7 @@ void *housekeeper_main(void *arg)
             continue;
         reclaim_run(fs);
         keep_counts(fs);
+        remapper_check_if_due(fs);
         refill_reserve(fs);
         dump_run_if_due(fs);
     }

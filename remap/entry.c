@@ -68,7 +68,7 @@ void remap_header_encode(const struct remap_header *h, const uint8_t uuid[16], u
 static bool header_sane(const struct remap_header *h)
 {
     uint64_t blocks = 0;
-    bool ok = h->first >= 1 && h->first <= INT64_MAX && h->n_spares <= REMAP_SPARES_MAX;
+    bool ok = h->first >= 1 && h->first <= REMAP_FIRST_MAX && h->n_spares <= REMAP_SPARES_MAX;
     for (uint32_t i = 0; ok && i < h->n_spares; i++) {
         blocks += h->spare[i].blocks;
         for (uint32_t k = 0; k < i; k++)

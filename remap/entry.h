@@ -17,6 +17,9 @@ enum {
     REMAP_LOG_MAX = 1 << 28,    /* bytes of a log that are looked at */
 };
 
+/* The highest first sequence number of a log; behind it comes 1. docs/FORMAT.md, «Numbering». */
+#define REMAP_FIRST_MAX ((uint64_t)INT64_MAX)
+
 enum remap_kind { REMAP_ADD = 1, REMAP_DROP_BLOCK = 2, REMAP_DROP_CONTAINER = 3, REMAP_SPARE_BAD = 4 };
 
 struct remap_entry {

@@ -259,7 +259,7 @@ static void make_header(struct loader *ld, struct backing *b)
         for (uint64_t slot = 0; img->p && remap_slot_offset(slot) + REMAP_ENTRY_SIZE <= img->len; slot++) {
             const uint8_t *p = img->p + remap_slot_offset(slot);
             uint64_t sequence = le64_get(p);
-            if (sequence > slot + h.first && sequence <= INT64_MAX && remap_entry_decode(p, ld->uuid, sequence, &e))
+            if (sequence > slot + h.first && sequence - slot <= REMAP_FIRST_MAX && remap_entry_decode(p, ld->uuid, sequence, &e))
                 h.first = sequence - slot;
         }
     }

@@ -7,7 +7,7 @@
  * broken          may differ                                any failed write, sync or rename
  *
  * Invariants:
- * 1. A sequence number is never used twice, not even after a failure: `next` only grows.
+ * 1. A sequence number is never used twice, not even after a failure: `next` only grows, until 2^63 (FORMAT.md, «Numbering»).
  * 2. Copies are changed three at a time, then the other two, which wait until the three are synced: so that a crash spoils
  *    three at most. A copy that is written anew is alone.
  * 3. tail holds the last, partly filled block of entries as it is on disk.
@@ -36,7 +36,7 @@ struct remap_log {
     struct backing *b;
     uint8_t uuid[16];
     struct remap_header header;
-    bool broken;
+    _Atomic bool broken;
     _Atomic uint64_t next; /* sequence number; atomic, as repaired is, for those who only ask */
     _Atomic uint64_t repaired;
     struct bfile *copy[REMAP_COPIES];
@@ -110,7 +110,7 @@ int remap_log_format(struct backing *b, const uint8_t uuid[16], const struct rem
 int remap_log_rewrite(struct remap_log *l, struct remap_entry *e, size_t n)
 {
     struct remap_header h = l->header;
-    h.first = l->next;
+    h.first = l->next <= REMAP_FIRST_MAX ? l->next : 1;
     h.snapshot = n;
     struct remap_image img;
     int rc = remap_image_create(&h, l->uuid, n, &img);
@@ -120,7 +120,7 @@ int remap_log_rewrite(struct remap_log *l, struct remap_entry *e, size_t n)
         e[i].sequence = h.first + i;
         remap_entry_encode(&e[i], l->uuid, img.p + remap_slot_offset(i));
     }
-    l->next += n + (n == 0); /* an empty log that half succeeded must not share its F with the next try */
+    l->next = h.first + n + (n == 0); /* an empty log that half succeeded must not share its F with the next try */
     l->broken = true;
     copies_close(l);
     for (unsigned i = 0; i < REMAP_COPIES && rc == 0; i++)
@@ -230,6 +230,62 @@ int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n, int (
     return 0;
 }
 
+/* ---- checking ---- */
+
+enum { CHECK_PIECE = 1 << 16 };
+
+/* Does the copy have these bytes at this offset? The slots in use hold their entries, the others zeros. */
+static bool piece_is_right(const struct remap_log *l, const uint8_t *header, const uint8_t *p, size_t len, uint64_t off)
+{
+    struct remap_entry e;
+    uint8_t any = 0;
+    for (size_t i = 0; i < len; i += REMAP_ENTRY_SIZE) {
+        uint64_t at = off + i, slot = (at - REMAP_SLOTS_OFFSET) / REMAP_ENTRY_SIZE;
+        if (at < REMAP_SLOTS_OFFSET) {
+            if (memcmp(p + i, header + at % REMAP_HEADER_SIZE, REMAP_ENTRY_SIZE) != 0)
+                return false;
+        } else if (slot < slots_of(l)) {
+            if (!remap_entry_decode(p + i, l->uuid, l->header.first + slot, &e))
+                return false;
+        } else {
+            for (size_t k = 0; k < REMAP_ENTRY_SIZE; k++)
+                any |= p[i + k];
+        }
+    }
+    return any == 0;
+}
+
+static bool copy_is_right(const struct remap_log *l, unsigned copy, const uint8_t *header, uint8_t *piece)
+{
+    char name[16];
+    struct bfile *f;
+    uint64_t size, want = (remap_slot_offset(slots_of(l)) + BLOCK - 1) / BLOCK * BLOCK;
+    snprintf(name, sizeof(name), "remap.%u", copy);
+    if (l->b->ops->open(l->b, name, BACKING_READ | BACKING_DIRECT, &f))
+        return false;
+    bool right = f->ops->size(f, &size) == 0 && size == want;
+    for (uint64_t off = 0; off < want && right; off += CHECK_PIECE) {
+        size_t len = want - off < CHECK_PIECE ? (size_t)(want - off) : CHECK_PIECE;
+        right = f->ops->pread(f, piece, len, off) == 0 && piece_is_right(l, header, piece, len, off);
+    }
+    f->ops->close(f);
+    return right;
+}
+
+int remap_log_check(struct remap_log *l, unsigned *bad)
+{
+    uint8_t header[REMAP_HEADER_SIZE];
+    void *piece;
+    if (posix_memalign(&piece, BLOCK, CHECK_PIECE) != 0)
+        return -ENOMEM;
+    remap_header_encode(&l->header, l->uuid, header);
+    *bad = 0;
+    for (unsigned i = 0; i < REMAP_COPIES; i++)
+        *bad |= copy_is_right(l, i, header, piece) ? 0 : 1u << i;
+    free(piece);
+    return 0;
+}
+
 /* Open the copies for appending; those that differ from the image are replaced by it. */
 static int copies_repair(struct remap_log *l, const struct remap_loaded *ld)
 {
@@ -325,4 +381,14 @@ uint64_t remap_log_sequence(const struct remap_log *l)
 uint64_t remap_log_repaired(const struct remap_log *l)
 {
     return l->repaired;
+}
+
+void remap_log_count_repaired(struct remap_log *l, unsigned copies)
+{
+    l->repaired += copies;
+}
+
+bool remap_log_broken(const struct remap_log *l)
+{
+    return l->broken;
 }

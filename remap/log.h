@@ -25,10 +25,22 @@ void remap_log_close(struct remap_log *l);
 
 const struct remap_header *remap_log_header(const struct remap_log *l);
 
+/*
+ * Read all copies past the page cache and compare them with what was appended; nothing is written. *bad: a bit for each copy that is missing,
+ * short, too long, stale, or wrong in any byte, or cannot be read. -ENOMEM.
+ */
+int remap_log_check(struct remap_log *l, unsigned *bad);
+
+/* Did a write, sync or repair fail, so that copies may differ until the log is written anew? Thread-safe. */
+bool remap_log_broken(const struct remap_log *l);
+
 /* Must the log be written anew before the next append: because one failed, or because it is long for its table? */
 bool remap_log_wants_rewrite(const struct remap_log *l, uint64_t live);
 
-/* Write all copies anew with these entries as snapshot. What was appended before and is not among them is void. */
+/*
+ * Write all copies anew with these entries as snapshot. What was appended before and is not among them is void. Where sequence numbers end the
+ * new log begins with 1 again.
+ */
 int remap_log_rewrite(struct remap_log *l, struct remap_entry *e, size_t n);
 
 enum { REMAP_APPEND_MAX = 64 };
@@ -42,5 +54,6 @@ int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n, int (
 /* Last sequence number used, and copies repaired since the log was opened. Thread-safe. */
 uint64_t remap_log_sequence(const struct remap_log *l);
 uint64_t remap_log_repaired(const struct remap_log *l);
+void remap_log_count_repaired(struct remap_log *l, unsigned copies);
 
 #endif

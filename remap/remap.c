@@ -267,6 +267,25 @@ int remap_add(struct remap_table *t, uint32_t container, uint32_t file_block, co
     return rc;
 }
 
+static int check_locked(struct remap_table *t, unsigned *bad)
+{
+    int rc = remap_log_check(t->log, bad);
+    if (rc || t->read_only || (!*bad && !remap_log_broken(t->log)))
+        return rc;
+    rc = log_rewrite_locked(t);
+    if (rc == 0)
+        remap_log_count_repaired(t->log, (unsigned)__builtin_popcount(*bad));
+    return rc;
+}
+
+int remap_check(struct remap_table *t, unsigned *bad)
+{
+    mutex_lock(&t->change);
+    int rc = check_locked(t, bad);
+    mutex_unlock(&t->change);
+    return rc;
+}
+
 /* The callback runs over a copy, without a lock. */
 int remap_each(struct remap_table *t, int (*cb)(void *arg, uint32_t container, uint32_t file_block, uint32_t spare, uint32_t spare_block),
                void *arg)
@@ -308,5 +327,6 @@ void remap_stats(struct remap_table *t, struct remap_stats *out)
         .spare_bad = c.bad,
         .copies_repaired = remap_log_repaired(t->log),
         .sequence = remap_log_sequence(t->log),
+        .broken = remap_log_broken(t->log),
     };
 }

@@ -48,8 +48,16 @@ int remap_add(struct remap_table *t, uint32_t container, uint32_t file_block, co
 /* Forget all remaps of a deleted container and free their spare blocks. */
 int remap_drop_container(struct remap_table *t, uint32_t container);
 
+/*
+ * Read the five copies of the table and, unless it is open for reading only, write all anew if any is not as it must be, or could not be
+ * written before. *bad: a bit for each bad copy. What is in memory decides: it is what was acknowledged. 0, also if all is well, or why
+ * the copies could not be repaired; they are tried again with the next change, or the next check.
+ */
+int remap_check(struct remap_table *t, unsigned *bad);
+
 struct remap_stats {
     uint64_t remaps, spare_blocks, spare_used, spare_bad, copies_repaired, sequence;
+    bool broken; /* copies could not be written, and may differ: nothing new counts until they can */
 };
 void remap_stats(struct remap_table *t, struct remap_stats *out);
 

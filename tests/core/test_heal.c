@@ -4,6 +4,7 @@
 
 #include "core/container.h"
 #include "core/log.h"
+#include "core/remapper.h"
 
 enum { ID = 7, FILE_BLOCKS = 300, SPARES = 8, BROKEN = 40 };
 
@@ -177,6 +178,9 @@ static void what_finds_no_spare_is_not_counted(void **state)
     for (uint32_t i = 0; i < FILE_BLOCKS; i++)
         assert_int_equal(!s.heal[i].healed, i >= BROKEN + SPARES && i < BROKEN + SPARES + 3);
     assert_true(s.fs.count.repaired_blocks == FILE_BLOCKS - 3);
+    assert_true(remapper_is_full(&s.fs));
+    assert_int_equal(remap_drop_container(s.fs.remap, ID), 0);
+    assert_false(remapper_is_full(&s.fs));
     small_stop(&s);
 }
 
