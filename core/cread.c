@@ -153,26 +153,42 @@ int container_block_sum(struct holofs *fs, uint32_t id, uint32_t position, uint6
 
 /* ---- content ---- */
 
+/* How many blocks of the file from fb on lie in it, up to n; those that were remapped are left alone. */
+static uint32_t run_in_file(struct holofs *fs, uint32_t id, uint32_t fb, uint32_t n)
+{
+    struct remap_stats rs;
+    uint32_t run = n;
+    remap_stats(fs->remap, &rs);
+    for (uint32_t i = 0; rs.remaps && i < run; i++) {
+        if (remap_lookup(fs->remap, id, fb + i))
+            run = i;
+    }
+    return run;
+}
+
+static void read_alone(struct holofs *fs, struct copen *o, uint32_t fb, uint8_t *out, bool *unreadable)
+{
+    int e = container_read_file_block(fs, o, fb, out);
+    if (e) {
+        COUNT(fs, read_errors, 1);
+        memset(out, 0, BLOCK_SIZE);
+    }
+    if (unreadable)
+        *unreadable = e != 0;
+}
+
 void container_read_positions(struct holofs *fs, struct copen *o, uint32_t x, uint32_t n, uint8_t *out, bool *unreadable)
 {
     uint32_t fb = chead_file_block(&o->h, x);
-    struct remap_stats rs;
-    int e = o->f->ops->pread(o->f, out, (size_t)n * BLOCK_SIZE, (uint64_t)fb * BLOCK_SIZE);
-    remap_stats(fs->remap, &rs);
-    for (uint32_t i = 0; i < n && unreadable; i++)
-        unreadable[i] = false;
-    if (!e && rs.remaps == 0)
-        return;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0, run; i < n; i += run) {
+        run = run_in_file(fs, o->h.id, fb + i, n - i);
         uint8_t *b = out + (size_t)i * BLOCK_SIZE;
-        if (!e && !remap_lookup(fs->remap, o->h.id, fb + i))
-            continue;
-        if (container_read_file_block(fs, o, fb + i, b)) {
-            COUNT(fs, read_errors, 1);
-            memset(b, 0, BLOCK_SIZE);
-            if (unreadable)
-                unreadable[i] = true;
-        }
+        bool whole = run && o->f->ops->pread(o->f, b, (size_t)run * BLOCK_SIZE, (uint64_t)(fb + i) * BLOCK_SIZE) == 0;
+        if (whole && unreadable)
+            memset(unreadable + i, 0, run * sizeof(*unreadable));
+        run += run == 0;
+        for (uint32_t k = 0; k < run && !whole; k++)
+            read_alone(fs, o, fb + i + k, b + (size_t)k * BLOCK_SIZE, unreadable ? unreadable + i + k : NULL);
     }
 }
 

@@ -93,6 +93,14 @@ void copen_free(struct copen *o)
     free(o);
 }
 
+/* Before the header is known. */
+static int read_block(struct holofs *fs, uint32_t id, const struct copen *o, uint64_t fb, uint8_t *block)
+{
+    if (fb <= UINT32_MAX && remap_lookup(fs->remap, id, (uint32_t)fb))
+        return remap_read(fs->remap, id, (uint32_t)fb, block);
+    return o->f->ops->pread(o->f, block, BLOCK_SIZE, fb * BLOCK_SIZE);
+}
+
 /* A header block, from A or B; B is found from the size of the file. */
 static int read_headers(struct holofs *fs, uint32_t id, struct copen *o, unsigned *bad)
 {
@@ -102,7 +110,7 @@ static int read_headers(struct holofs *fs, uint32_t id, struct copen *o, unsigne
     uint64_t size = 0;
     bool intact = false, have = false;
     *bad = 0;
-    int e = o->f->ops->pread(o->f, block, BLOCK_SIZE, 0);
+    int e = read_block(fs, id, o, 0, block);
     if (!e)
         e = chead_decode(block, fs->sb.uuid, id, &o->h, &intact);
     have = e == 0;
@@ -112,7 +120,7 @@ static int read_headers(struct holofs *fs, uint32_t id, struct copen *o, unsigne
     if (have)
         size = (uint64_t)chead_file_blocks(&o->h) * BLOCK_SIZE;
     if (!eb && size >= 2 * BLOCK_SIZE)
-        eb = o->f->ops->pread(o->f, block, BLOCK_SIZE, size / BLOCK_SIZE * BLOCK_SIZE - BLOCK_SIZE);
+        eb = read_block(fs, id, o, size / BLOCK_SIZE - 1, block);
     struct container_header b;
     if (!eb)
         eb = chead_decode(block, fs->sb.uuid, id, &b, &intact);

@@ -227,12 +227,10 @@ int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote
     return 0;
 }
 
-static int write_copy(struct backing *b, unsigned i, const uint8_t block[BLOCK_SIZE])
+static int write_file(struct backing *b, const char *name, int flags, const uint8_t block[BLOCK_SIZE])
 {
-    char name[32];
     struct bfile *f;
-    copy_name(i, name);
-    int r = b->ops->open(b, name, BACKING_WRITE | BACKING_CREATE, &f);
+    int r = b->ops->open(b, name, BACKING_WRITE | BACKING_CREATE | flags, &f);
     if (r)
         return r;
     r = bfile_pwrite(f, block, BLOCK_SIZE, 0);
@@ -240,6 +238,24 @@ static int write_copy(struct backing *b, unsigned i, const uint8_t block[BLOCK_S
         r = f->ops->datasync(f);
     f->ops->close(f);
     return r;
+}
+
+/* Where the disk does not take a copy any more, another file takes its place. */
+static int write_copy(struct backing *b, unsigned i, const uint8_t block[BLOCK_SIZE])
+{
+    char name[32], fresh[40];
+    copy_name(i, name);
+    if (write_file(b, name, 0, block) == 0)
+        return 0;
+    snprintf(fresh, sizeof(fresh), "%s.new", name);
+    int r = write_file(b, fresh, BACKING_TRUNC, block);
+    if (!r)
+        r = b->ops->rename(b, fresh, name);
+    if (r) {
+        b->ops->unlink(b, fresh);
+        return r;
+    }
+    return b->ops->sync_dir(b, "");
 }
 
 int super_write(struct backing *b, const struct superblock *sb, unsigned *failed)

@@ -286,14 +286,31 @@ static void two_copies_may_fail_to_be_written(void **state)
     struct superblock sb = sample(), back;
     struct super_vote vote;
     unsigned failed = 99;
-    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_WRITE, FAULT_ERROR, EIO, "superblock.1", 0, 0, 0, 0 });
-    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_SYNC, FAULT_ERROR, EIO, "superblock.4", 0, 0, 0, 0 });
+    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_WRITE, FAULT_ERROR, EIO, "superblock.1*", 0, 0, 0, 0 });
+    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_SYNC, FAULT_ERROR, EIO, "superblock.4*", 0, 0, 0, 0 });
     assert_int_equal(super_write(e->fault, &sb, &failed), 0);
     assert_int_equal(failed, 2);
     assert_int_equal(super_read(e->memory, &back, &vote), 0);
     expect_same(&sb, &back);
-    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_OPEN, FAULT_ERROR, EACCES, "superblock.0", 0, 0, 0, 0 });
+    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_OPEN, FAULT_ERROR, EACCES, "superblock.0*", 0, 0, 0, 0 });
     assert_int_not_equal(super_write(e->fault, &sb, NULL), 0);
+}
+
+static void copies_that_the_disk_does_not_take_get_new_files(void **state)
+{
+    struct env *e = *state;
+    struct superblock sb = sample(), back;
+    struct super_vote vote;
+    unsigned failed = 99;
+    assert_int_equal(super_write(e->memory, &sb, NULL), 0);
+    sb.sequence++;
+    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_WRITE, FAULT_ERROR, EIO, "superblock.[013]", 0, 0, 0, 0 });
+    backing_fault_add(e->fault, &(struct fault_rule){ FAULT_SYNC, FAULT_ERROR, EIO, "superblock.4", 0, 0, 0, 0 });
+    assert_int_equal(super_write(e->fault, &sb, &failed), 0);
+    assert_int_equal(failed, 0);
+    assert_int_equal(super_read(e->memory, &back, &vote), 0);
+    assert_int_equal(vote.agreeing, SUPER_COPIES);
+    expect_same(&sb, &back);
 }
 
 static void unreadable_copies_do_not_vote_and_are_not_called_gone(void **state)
@@ -350,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(flips_in_all_copies_are_outvoted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flipped_copy_still_counts_for_its_majority, setup, teardown),
         cmocka_unit_test_setup_teardown(two_copies_may_fail_to_be_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_that_the_disk_does_not_take_get_new_files, setup, teardown),
         cmocka_unit_test_setup_teardown(unreadable_copies_do_not_vote_and_are_not_called_gone, setup, teardown),
         cmocka_unit_test(a_cut_update_leaves_the_old_or_the_new_one),
     };
