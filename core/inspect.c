@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* inspect.c: decode superblocks and container headers from their files. */
-#include "core/inspect.h"
+/* inspect.c: decode superblocks and container headers from their files; what the other dumps share. */
+#include "core/inspect_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "store/chead.h"
-#include "store/super.h"
+#include "store/backing.h"
 
 static void hex(const uint8_t *b, size_t n, char *out)
 {
@@ -28,7 +28,7 @@ static int read_at(int fd, uint8_t *block, off_t off)
 }
 
 /* Header A, or B where A cannot be read. */
-static int read_header(int fd, struct container_header *h)
+int inspect_header(int fd, struct container_header *h)
 {
     uint8_t block[BLOCK_SIZE];
     struct stat st;
@@ -81,7 +81,7 @@ int holofs_inspect_container(const char *file, struct buf *out)
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int e = read_header(fd, &h);
+    int e = inspect_header(fd, &h);
     close(fd);
     return e ? e : give(container_json(&h), out);
 }
@@ -98,4 +98,82 @@ int holofs_inspect_superblock(const char *file, struct buf *out)
     if (!e)
         e = super_decode(block, &sb);
     return e ? e : give(super_json(&sb), out);
+}
+
+/* ---- shared ---- */
+
+int inspect_emit(struct inspect *in, json_t *o)
+{
+    return o ? in->emit(in->arg, o) : -ENOMEM;
+}
+
+int inspect_wrong(struct inspect *in, const char *where, uint64_t at, const char *why)
+{
+    in->wrong++;
+    return inspect_emit(in, json_pack("{s:s, s:I, s:s}", "what", "wrong", where, (json_int_t)at, "why", why));
+}
+
+int inspect_super(const struct inspect *in, const char *file, unsigned up, struct superblock *sb)
+{
+    struct super_vote vote;
+    struct backing *b;
+    char dir[PATH_MAX + 8] = "";
+    if (in->store) {
+        snprintf(dir, sizeof(dir), "%s", in->store);
+    } else {
+        if (!realpath(file, dir))
+            return -errno;
+        for (unsigned i = 0; i <= up && strrchr(dir, '/'); i++)
+            *strrchr(dir, '/') = 0;
+        strcat(dir, *dir ? "" : "/");
+    }
+    int e = backing_posix_open(dir, true, &b);
+    if (e)
+        return e;
+    e = super_read(b, sb, &vote);
+    b->ops->close(b);
+    return e;
+}
+
+int inspect_read(struct inspect *in, int fd, uint64_t off, uint8_t *out, size_t len)
+{
+    int e = 0;
+    ssize_t n = pread(fd, out, len, (off_t)off);
+    if (n == (ssize_t)len)
+        return 0;
+    for (size_t at = 0; at < len && !e; at += BLOCK_SIZE) {
+        size_t now = len - at < BLOCK_SIZE ? len - at : BLOCK_SIZE;
+        memset(out + at, 0, now);
+        n = pread(fd, out + at, now, (off_t)(off + at));
+        if (n != (ssize_t)now)
+            e = inspect_wrong(in, "offset", off + at, n < 0 ? strerror(errno) : "the file ends before");
+        if (n >= 0 && n != (ssize_t)now) { /* the same goes for all behind it */
+            memset(out + at, 0, len - at);
+            break;
+        }
+    }
+    return e;
+}
+
+json_t *inspect_text(const void *p, size_t len)
+{
+    struct buf b = { 0 };
+    const uint8_t *c = p;
+    json_t *o = json_stringn(p, len);
+    for (size_t i = 0; i < len && !o; i++) {
+        bool plain = c[i] >= ' ' && c[i] < 127 && c[i] != '\\';
+        if (buf_printf(&b, plain ? "%c" : "\\x%02x", c[i]))
+            break;
+    }
+    if (!o)
+        o = json_stringn((const char *)b.p, b.len);
+    buf_fini(&b);
+    return o;
+}
+
+json_t *inspect_hex(uint64_t v)
+{
+    char text[20];
+    snprintf(text, sizeof(text), "%016" PRIx64, v);
+    return json_string(text);
 }

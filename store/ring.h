@@ -138,4 +138,23 @@ int ring_restore(struct ring *r, struct backing *b, int c);
 unsigned ring_failed_copies(const struct ring *r);
 uint64_t ring_bytes_written(const struct ring *r);
 
+/* ---- one copy by itself, as tools look at it (ring_look.c) ---- */
+
+/* An entry, FORMAT.md «Ring». */
+struct ring_look {
+    uint64_t epoch, txg, lsn, tail, previous, chain, records_len, data_len, payload, base_epoch, base_txg, base_chain;
+    int64_t time_ns;
+    uint32_t blocks, part, flags, n_segments;
+    bool sum_right; /* of its first block */
+};
+
+/* Is the block at place `at` of a ring the first one of an entry, as it looks? Checksums are asked with a uuid, else sum_right is false. */
+bool ring_look_entry(const uint8_t *uuid, uint32_t ring_blocks, uint32_t at, const uint8_t *block, struct ring_look *out);
+
+/* Is block i (from 1 on) of the entry what its first block says? */
+bool ring_look_block(const uint8_t uuid[16], const struct ring_look *e, const uint8_t *first, uint32_t i, const uint8_t *block);
+
+/* Copy the payload, e->payload bytes, of an entry whose blocks are in memory one behind another. */
+void ring_look_payload(const struct ring_look *e, const uint8_t *blocks, uint8_t *out);
+
 #endif

@@ -68,11 +68,8 @@ bool ring_entry_resembles(const uint8_t *a, const uint8_t *b)
     return true;
 }
 
-bool ring_entry_decode(const struct ring *r, const uint8_t *block, uint64_t lsn, struct ring_entry *e, uint64_t *chain)
+bool ring_entry_parse(const struct ring *r, const uint8_t *block, struct ring_entry *e)
 {
-    *chain = le64_get(block + OFF_ENTRY_SUM);
-    if (ring_entry_claims(block) != lsn || *chain != entry_sum(r, lsn, block))
-        return false;
     struct rd d = rd_init(block, OFF_BLOCK_SUMS);
     rd_u64(&d);
     e->epoch = rd_u64(&d);
@@ -91,8 +88,14 @@ bool ring_entry_decode(const struct ring *r, const uint8_t *block, uint64_t lsn,
     e->base_epoch = rd_u64(&d);
     e->base_txg = rd_u64(&d);
     e->base_chain = rd_u64(&d);
-    if (e->blocks < 1 || e->blocks > RING_ENTRY_BLOCKS || e->payload > ring_payload_cap(e->blocks) || e->tail > lsn)
+    if (e->blocks < 1 || e->blocks > RING_ENTRY_BLOCKS || e->payload > ring_payload_cap(e->blocks) || e->tail > e->lsn)
         return false;
     uint64_t limit = (uint64_t)r->blocks * BLOCK_SIZE;
-    return e->records_len <= limit && e->data_len <= limit && e->n_segments <= limit / RING_SEGMENT_BYTES && lsn - e->tail <= r->blocks;
+    return e->records_len <= limit && e->data_len <= limit && e->n_segments <= limit / RING_SEGMENT_BYTES && e->lsn - e->tail <= r->blocks;
+}
+
+bool ring_entry_decode(const struct ring *r, const uint8_t *block, uint64_t lsn, struct ring_entry *e, uint64_t *chain)
+{
+    *chain = le64_get(block + OFF_ENTRY_SUM);
+    return ring_entry_claims(block) == lsn && *chain == entry_sum(r, lsn, block) && ring_entry_parse(r, block, e);
 }

@@ -54,6 +54,9 @@ uint64_t ring_entry_encode(const struct ring *r, const struct ring_entry *e, uin
 /* false if the block is not the first one of an entry of this store at this lsn. */
 bool ring_entry_decode(const struct ring *r, const uint8_t *block, uint64_t lsn, struct ring_entry *e, uint64_t *chain);
 
+/* The fields of a block, whatever its checksum says; false if they are impossible. */
+bool ring_entry_parse(const struct ring *r, const uint8_t *block, struct ring_entry *e);
+
 /* The lsn a block claims; UINT64_MAX if it does not look like an entry. */
 uint64_t ring_entry_claims(const uint8_t *block);
 

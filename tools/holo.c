@@ -16,7 +16,7 @@
 static int usage(void)
 {
     fprintf(stderr, "holo: usage: holo status [MNT] [--json] | scrub COMMAND [OPTIONS] MNT | clean [--wait] MNT | seal MNT | sync MNT | "
-                    "events [OPTIONS] MNT | dump container|superblock FILE [--json] | bench ecc|remap [OPTIONS]\n");
+                    "events [OPTIONS] MNT | dump WHAT FILE [OPTIONS] | bench ecc|remap [OPTIONS]\n");
     return EXIT_USAGE;
 }
 
@@ -43,6 +43,8 @@ int main(int argc, char **argv)
         return holo_scrub(argc - 1, argv + 1);
     if (argc > 2 && strcmp(argv[1], "events") == 0)
         return holo_events(argc - 1, argv + 1);
+    if (argc > 2 && strcmp(argv[1], "dump") == 0)
+        return holo_dump(argc - 1, argv + 1);
     bool json = take_word(&argc, argv, "--json");
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("holo %s\n", HOLOFS_VERSION);
@@ -52,8 +54,6 @@ int main(int argc, char **argv)
         return holo_status(argv[2], json);
     if (argc == 2 && strcmp(argv[1], "status") == 0)
         return holo_status_all(json);
-    if (argc == 4 && strcmp(argv[1], "dump") == 0)
-        return holo_dump(argv[2], argv[3], json);
     if (json)
         return usage();
     if (argc == 3 && strcmp(argv[1], "clean") == 0)

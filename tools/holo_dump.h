@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* holo_dump.h: decode what is on the medium, for people and scripts. */
+/* holo_dump.h: holo dump WHAT FILE: files of a store, decoded. */
 #ifndef HOLO_TOOLS_HOLO_DUMP_H
 #define HOLO_TOOLS_HOLO_DUMP_H
 
-#include <stdbool.h>
-
-/* holo dump container|superblock FILE. Returns the exit code. */
-int holo_dump(const char *what, const char *file, bool json);
+/* argv[0] is "dump". 0, 1 if something is wrong with the file, or 16. */
+int holo_dump(int argc, char **argv);
 
 #endif
