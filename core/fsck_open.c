@@ -64,7 +64,10 @@ static void tell_metadata_lost(struct fsck *f, json_t *o)
     char detail[120];
     uint64_t from = number_of(o, "from_txg"), to = number_of(o, "to_txg");
     f->metadata_lost = true;
-    snprintf(detail, sizeof(detail), "transaction groups %llu to %llu", (unsigned long long)from, (unsigned long long)to);
+    if (to)
+        snprintf(detail, sizeof(detail), "transaction groups %llu to %llu", (unsigned long long)from, (unsigned long long)to);
+    else
+        snprintf(detail, sizeof(detail), "transaction groups from %llu on, if there were any", (unsigned long long)from);
     fsck_tell(f, PR_METADATA_LOST, FSCK_LOST,
               &(struct fsck_where){ .container = (uint32_t)number_of(o, "container"), .detail = from ? detail : text_of(o, "error") });
 }

@@ -33,7 +33,7 @@ static int judge(struct fsck *f, const struct ring_scan_result *scan)
     char detail[64];
     int e = 0;
     f->ring_first = scan->n ? scan->txgs[0].txg : 0;
-    f->ring_hole = scan->n == 0 || scan->lost_txgs;
+    f->ring_hole = scan->n == 0 || scan->lost_txgs || scan->missing_to || scan->end_unknown;
     if (scan->repairable_blocks) {
         snprintf(detail, sizeof(detail), "%llu blocks", (unsigned long long)scan->repairable_blocks);
         e = fsck_found_before_opening(f, PR_RING_BLOCKS, &(struct fsck_where){ .path = "journal.0", .detail = detail });
@@ -41,6 +41,12 @@ static int judge(struct fsck *f, const struct ring_scan_result *scan)
     if (scan->lost_txgs) {
         snprintf(detail, sizeof(detail), "%llu transaction groups", (unsigned long long)scan->lost_txgs);
         e = e ? e : fsck_found_before_opening(f, PR_RING_LOST, &(struct fsck_where){ .detail = detail });
+    }
+    if (scan->missing_to && !e) {
+        snprintf(detail, sizeof(detail), "behind the newest, to %llu", (unsigned long long)scan->missing_to);
+        e = fsck_found_before_opening(f, PR_RING_END, &(struct fsck_where){ .detail = detail });
+    } else if (scan->end_unknown && !e) {
+        e = fsck_found_before_opening(f, PR_RING_END, &(struct fsck_where){ .detail = "nobody knows how many" });
     }
     if (scan->n == 0 && !e)
         e = fsck_found_before_opening(f, PR_RING_EMPTY, &(struct fsck_where){ 0 });
@@ -73,7 +79,7 @@ int fsck_ring(struct fsck *f)
     if (e == -ENOENT)
         return neither_copy(f);
     if (!e)
-        e = ring_scan(ring, &scan);
+        e = ring_scan(ring, f->sb.flags & SUPER_CLEAN ? f->sb.hint_txg : 0, &scan);
     if (!e)
         e = judge(f, &scan);
     else if (e != -ENOMEM)

@@ -99,9 +99,9 @@ static int emit_entry(struct look *l, const struct ring_look *e, uint32_t bad)
                           "txg", (json_int_t)e->txg, "part", (json_int_t)e->part, "blocks", (json_int_t)e->blocks, "state", state);
     if (o && l->uuid)
         json_object_set_new(o, "whole", json_boolean(bad == 0));
-    json_t *more = json_pack("{s:b, s:b, s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "last", (int)(e->flags & RING_LAST),
-                             "first_of_epoch", (int)(e->flags & RING_EPOCH_FIRST), "clean", (int)(e->flags & RING_CLEAN), "time",
-                             (double)e->time_ns / 1e9, "tail", (json_int_t)e->tail, "segments", (json_int_t)e->n_segments,
+    json_t *more = json_pack("{s:b, s:b, s:b, s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "last", (int)(e->flags & RING_LAST),
+                             "first_of_epoch", (int)(e->flags & RING_EPOCH_FIRST), "clean", (int)(e->flags & RING_CLEAN),
+                             "mirror_first", (int)(e->flags & RING_MIRROR_FIRST), "time", (double)e->time_ns / 1e9, "tail", (json_int_t)e->tail, "segments", (json_int_t)e->n_segments,
                              "record_bytes", (json_int_t)e->records_len, "data_bytes", (json_int_t)e->data_len, "payload_bytes",
                              (json_int_t)e->payload, "chain", inspect_hex(e->chain), "previous", inspect_hex(e->previous));
     if (o && more)

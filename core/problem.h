@@ -27,6 +27,7 @@ enum problem_kind { PROBLEM_NOTE, PROBLEM_SAFE, PROBLEM_TREE, PROBLEM_LOST };
     X(203, RING_COPY, "ring-copy", SAFE, "a copy of the ring is missing or too short") \
     X(204, RING_EMPTY, "ring-empty", SAFE, "nothing that was committed is found in the ring: what that costs is told by itself") \
     X(205, RING_NONE, "ring-none", TREE, "neither copy of the ring is there: they are made anew, and what that costs is told by itself") \
+    X(206, RING_END, "ring-end", SAFE, "damage at the end of the ring: what was committed last is gone: what that costs is told by itself") \
     X(301, INDEX_BAD, "index-bad", SAFE, "the index cannot be used: it is rebuilt") \
     X(302, INDEX_WRONG, "index-wrong", SAFE, "the index says what ring and containers do not: it is rebuilt") \
     X(303, METADATA_LOST, "metadata-lost", LOST, "a part of the log that the index is rebuilt from is lost") \

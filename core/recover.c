@@ -73,7 +73,7 @@ static int scan_ring(struct holofs *fs, struct ring_log *l)
     if ((fs->sb.flags & SUPER_CLEAN) && !fs->opt.check_all)
         e = ring_scan_clean(fs->ring, fs->sb.hint_tail, fs->sb.hint_end, fs->sb.hint_txg, scan);
     if (e == -HOLO_ESTALE) {
-        e = ring_scan(fs->ring, scan);
+        e = ring_scan(fs->ring, fs->sb.flags & SUPER_CLEAN ? fs->sb.hint_txg : 0, scan);
         fs->unclean = !(fs->sb.flags & SUPER_CLEAN) || (!e && newest_is_missing(fs, scan));
     }
     if (!e)
@@ -88,7 +88,7 @@ static int scan_ring(struct holofs *fs, struct ring_log *l)
         event_add(fs, "ring_lost", "s:I", "txgs", (json_int_t)scan->lost_txgs);
     if (fs->unclean && scan->n)
         event_add(fs, "unclean_stop", "s:I, s:b", "txg", (json_int_t)scan->txgs[scan->n - 1].txg, "torn_tail", scan->torn);
-    fs->loss.any = scan->lost_txgs || newest_is_missing(fs, scan);
+    fs->loss.any = scan->lost_txgs || scan->missing_to || scan->end_unknown || newest_is_missing(fs, scan);
     fs->loss.last_epoch = scan->n ? scan->txgs[scan->n - 1].epoch : UINT64_MAX;
     return 0;
 }
@@ -300,13 +300,15 @@ static int apply_ring(struct holofs *fs, const struct ring_log *l)
     return e;
 }
 
-/* What was committed last may be missing without a trace in ring and index: after a clean stop the superblock knows it. */
+/* What was committed last may be missing from ring and index: after a clean stop the superblock knows it, else what lies behind the end. */
 static void judge_end(struct holofs *fs, const struct ring_log *l)
 {
     bool clean = fs->sb.flags & SUPER_CLEAN;
     if (clean && fs->sb.hint_txg > fs->state.txg)
         note_gap(fs, fs->state.txg + 1, fs->sb.hint_txg, 0, fs->sb.written_ns);
-    else if (!clean && l->scan.n == 0)
+    else if (l->scan.missing_to > fs->state.txg && !l->scan.end_unknown)
+        note_gap(fs, fs->state.txg + 1, l->scan.missing_to, l->scan.txgs[l->scan.n - 1].time_ns, 0);
+    else if ((!clean && l->scan.n == 0) || l->scan.end_unknown)
         note_gap(fs, fs->state.txg + 1, 0, 0, 0);
 }
 

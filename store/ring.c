@@ -46,19 +46,13 @@ static int open_copy(struct ring *r, struct backing *b, int c, bool read_only)
     return e;
 }
 
-/* Write zeros behind the end of a copy that is too short. */
-static int fill_up(struct bfile *f, uint64_t bytes)
+/* How much of a copy is there, up to its full size. */
+static int measure(struct ring *r, int c)
 {
-    static const uint8_t zeros[16 * BLOCK_SIZE];
-    uint64_t size;
-    int e = f->ops->size(f, &size);
-    if (e || size >= bytes)
-        return e;
-    for (uint64_t at = size / BLOCK_SIZE * BLOCK_SIZE; at < bytes && !e; at += sizeof(zeros)) {
-        size_t skip = at < size ? (size_t)(size - at) : 0, end = bytes - at < sizeof(zeros) ? (size_t)(bytes - at) : sizeof(zeros);
-        e = bfile_pwrite(f, zeros + skip, end - skip, at + skip);
-    }
-    return e ? e : f->ops->datasync(f);
+    uint64_t size, full = (uint64_t)r->blocks * BLOCK_SIZE;
+    int e = r->direct[c]->ops->size(r->direct[c], &size);
+    r->had_bytes[c] = e ? 0 : size < full ? size : full;
+    return e;
 }
 
 /* A copy that is gone beside one that is there is made again; what is in the log comes from the other one. */
@@ -85,8 +79,8 @@ int ring_open(struct backing *b, const uint8_t uuid[16], uint32_t blocks, bool r
     for (int c = 0; c < RING_COPIES; c++) {
         if (e[c] == -ENOENT && !e[!c] && !read_only)
             e[c] = make_copy(r, b, c);
-        if (!e[c] && !read_only)
-            e[c] = fill_up(r->file[c], (uint64_t)blocks * BLOCK_SIZE);
+        if (!e[c])
+            e[c] = measure(r, c);
         if (e[c])
             r->failed |= 1u << c;
     }
@@ -324,6 +318,7 @@ int ring_append(struct ring *r, struct ring_txg *t, const struct ring_data *data
         if (c > 0 && !r->caught_up)
             catch_up(r);
         r->caught_up = c > 0;
+        t->flags = c > 0 ? t->flags | RING_MIRROR_FIRST : t->flags & ~(uint32_t)RING_MIRROR_FIRST;
         error = write_txg(r, c, t, data, n_data, records, records_len);
         if (error) {
             r->failed |= 1u << c;

@@ -16,7 +16,7 @@
 #include "store/backing.h"
 #include "store/format.h"
 
-enum { RING_LAST = 1, RING_EPOCH_FIRST = 2, RING_CLEAN = 4 };
+enum { RING_LAST = 1, RING_EPOCH_FIRST = 2, RING_CLEAN = 4, RING_MIRROR_FIRST = 8 };
 
 struct ring;
 
@@ -40,8 +40,8 @@ struct ring_txg {
 int ring_format(struct backing *b, uint32_t blocks);
 
 /*
- * Open both copies. For writing, one that is missing beside the other is made again (ring_made_copies), one that is short is filled up
- * with zeros; the scan brings their contents back. A copy that cannot be opened has failed; -ENOENT and others when both have.
+ * Open both copies. For writing, one that is missing beside the other is made again (ring_made_copies); the scan fills it, and one that is
+ * short, up with zeros and brings their contents back. A copy that cannot be opened has failed; -ENOENT and others when both have.
  */
 int ring_open(struct backing *b, const uint8_t uuid[16], uint32_t blocks, bool read_only, struct ring **out);
 void ring_close(struct ring *r);
@@ -56,14 +56,16 @@ struct ring_scan_result {
     uint64_t repairable_blocks; /* blocks that journal.0 has wrong, and the mirror or both together right */
     uint64_t lost_txgs;         /* between tail and end, by their numbers, the damaged ones included: damage in both copies */
     bool torn;                  /* something was begun behind the end: a crash */
+    uint64_t missing_to;        /* txgs behind the newest up to this one were durable, and are gone; 0: none that is known of */
+    bool end_unknown;           /* damage adjoins the end: more may have been committed than is found */
 };
 
 /*
  * Find the committed log past the page cache: both copies, every block. Wrong blocks are written again if the ring is
- * open for writing. Positions the ring for ring_append. An empty ring gives n = 0. Returns 0 or a negative code (I/O,
- * memory).
+ * open for writing. Positions the ring for ring_append. An empty ring gives n = 0. last_txg: nothing was committed behind it, as a clean
+ * stop has noted; 0: not known, and damage at the end is looked for. Returns 0 or a negative code (I/O, memory).
  */
-int ring_scan(struct ring *r, struct ring_scan_result *out);
+int ring_scan(struct ring *r, uint64_t last_txg, struct ring_scan_result *out);
 
 /*
  * The quick way after a clean unmount: follow the chain of journal.0 from the hints and read its txgs, without looking

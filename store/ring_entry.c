@@ -7,6 +7,7 @@
 #include "store/ring_private.h"
 
 static const char magic[8] = { 'h', 'o', 'l', 'o', 'R', 'I', 'N', 'G' };
+static const char mark_magic[8] = { 'h', 'o', 'l', 'o', 'L', 'O', 'S', 'T' };
 
 uint32_t ring_entry_blocks(uint64_t payload)
 {
@@ -66,6 +67,35 @@ bool ring_entry_resembles(const uint8_t *a, const uint8_t *b)
             return false;
     }
     return true;
+}
+
+bool ring_entry_peek(const uint8_t *block, struct ring_trace *out)
+{
+    unsigned differ = 0;
+    for (size_t i = 0; i < sizeof(magic); i++)
+        differ += block[i] != (uint8_t)magic[i];
+    out->epoch = le64_get(block + 8);
+    out->txg = le64_get(block + 16);
+    out->lsn = le64_get(block + 24);
+    out->part = le32_get(block + 60);
+    out->flags = le32_get(block + 64);
+    return differ <= 1;
+}
+
+void ring_mark_encode(const struct ring *r, const struct ring_txg *newest, uint64_t lsn, uint8_t *block)
+{
+    memset(block, 0, BLOCK_SIZE);
+    memcpy(block, mark_magic, sizeof(mark_magic));
+    le64_put(block + 8, newest->epoch);
+    le64_put(block + 16, newest->txg);
+    le64_put(block + 24, lsn);
+    le64_put(block + OFF_ENTRY_SUM, entry_sum(r, lsn, block));
+}
+
+bool ring_mark_is(const struct ring *r, const struct ring_txg *newest, uint64_t lsn, const uint8_t *block)
+{
+    return memcmp(block, mark_magic, sizeof(mark_magic)) == 0 && le64_get(block + 8) >= newest->epoch && le64_get(block + 24) == lsn &&
+           le64_get(block + OFF_ENTRY_SUM) == entry_sum(r, lsn, block);
 }
 
 bool ring_entry_parse(const struct ring *r, const uint8_t *block, struct ring_entry *e)

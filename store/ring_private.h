@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ring_private.h: what ring.c (append, mirror), ring_entry.c (bytes) and ring_scan.c (find, read) share. */
+/* ring_private.h: what ring.c (append, mirror), ring_entry.c (bytes), ring_scan.c (find, read) and ring_end.c (what is missing at the end) share. */
 #ifndef HOLO_STORE_RING_PRIVATE_H
 #define HOLO_STORE_RING_PRIVATE_H
 
@@ -20,6 +20,7 @@ struct ring {
     uint64_t chain;
     bool caught_up;                    /* the mirror has taken over */
     unsigned made;                     /* bits of copies that ring_open had to make */
+    uint64_t had_bytes[RING_COPIES];   /* as they were found, up to their full size: zeros or nothing lie behind */
     _Atomic uint64_t bytes_written;
     uint8_t *staging, *mirror_buf;     /* RING_ENTRY_BLOCKS blocks each */
 };
@@ -64,5 +65,41 @@ uint64_t ring_entry_claims(const uint8_t *block);
 bool ring_entry_resembles(const uint8_t *a, const uint8_t *b);
 
 uint64_t ring_block_sum(const struct ring *r, uint64_t lsn, const uint8_t *block);
+
+/* What a block that looks like an entry's first one says of itself; `right` if its checksum confirms that. */
+struct ring_trace {
+    uint64_t epoch, txg, lsn;
+    uint32_t part, flags;
+    int copy;
+    bool right;
+};
+
+struct ring_traces {
+    struct ring_trace *v;
+    size_t n, cap;
+};
+
+/* Note block `at` of a copy if it looks like an entry's first one that belongs there. 0 or -ENOMEM. */
+int ring_trace_note(struct ring_traces *l, const struct ring *r, int copy, uint32_t at, const uint8_t *block);
+
+/* The same without a checksum: at most one byte of the magic may differ. copy, right: untouched. */
+bool ring_entry_peek(const uint8_t *block, struct ring_trace *out);
+
+/* One block of a copy. 0 or a negative code. */
+int ring_block_read(struct ring *r, int copy, uint64_t lsn, uint8_t *out);
+
+/*
+ * Was more begun (torn) or committed (missing_to, end_unknown) than up to `newest`, whose last block should be `last`? NULL: nothing was
+ * committed. Leaves a mark at the end of the log that keeps end_unknown true. Before anything is healed; staging and mirror_buf are scratch.
+ */
+void ring_end_judge(struct ring *r, const struct ring_traces *l, const struct ring_txg *newest, const uint8_t *last,
+                    struct ring_scan_result *out);
+
+/* Write zeros behind the end of copies that were found too short. One that cannot be filled has failed. */
+void ring_fill_up(struct ring *r);
+
+/* The mark: the end of the log behind a txg is not known. False if it is none, or one of an older epoch. */
+void ring_mark_encode(const struct ring *r, const struct ring_txg *newest, uint64_t lsn, uint8_t *block);
+bool ring_mark_is(const struct ring *r, const struct ring_txg *newest, uint64_t lsn, const uint8_t *block);
 
 #endif

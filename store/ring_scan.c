@@ -58,6 +58,11 @@ static int read_blocks(struct ring *r, int c, uint64_t lsn, uint32_t n, uint8_t 
     return 0;
 }
 
+int ring_block_read(struct ring *r, int copy, uint64_t lsn, uint8_t *out)
+{
+    return read_blocks(r, copy, lsn, 1, out);
+}
+
 /* Read as many of n blocks as the medium gives; those it refuses become zeros. */
 static void read_what_is_there(struct ring *r, int c, uint64_t lsn, uint32_t n, uint8_t *out)
 {
@@ -94,7 +99,7 @@ static int collect_at(struct found_list *l, struct place *p, uint8_t *a, const u
     return second && !err ? add(l, &p->found.e, p->found.chain) : err;
 }
 
-static int collect(struct ring *r, struct found_list *l)
+static int collect(struct ring *r, struct found_list *l, struct ring_traces *traces)
 {
     int err = 0;
     for (uint32_t at = 0; at < r->blocks && !err; at += RING_ENTRY_BLOCKS) {
@@ -103,7 +108,12 @@ static int collect(struct ring *r, struct found_list *l)
         read_what_is_there(r, 1, at, n, r->mirror_buf);
         for (uint32_t i = 0; i < n && !err; i++) {
             struct place p = { .r = r, .at = at + i };
-            err = collect_at(l, &p, r->staging + (size_t)i * BLOCK_SIZE, r->mirror_buf + (size_t)i * BLOCK_SIZE);
+            uint8_t *a = r->staging + (size_t)i * BLOCK_SIZE, *b = r->mirror_buf + (size_t)i * BLOCK_SIZE;
+            err = ring_trace_note(traces, r, 0, at + i, a);
+            if (!err)
+                err = ring_trace_note(traces, r, 1, at + i, b);
+            if (!err)
+                err = collect_at(l, &p, a, b);
         }
     }
     return err;
@@ -555,37 +565,34 @@ static int verify_others(struct ring *r, struct ring_scan_result *out)
     return 0;
 }
 
-/* The newest txg whose blocks are all right in one of the copies; nothing of one that is torn is healed. NULL if there is none. */
-static const struct link *newest_right(struct ring *r, const struct txg_list *t, uint64_t *repaired)
+/* The newest txg whose blocks are all right in one of the copies, or in both together; staging holds its last entry. NULL if there is none. */
+static const struct link *newest_right(struct ring *r, const struct txg_list *t)
 {
+    uint64_t repaired = 0;
     for (size_t i = t->n; i-- > 0;) {
-        *repaired = 0;
-        if (read_txg(r, &t->v[i].t, READ_BOTH, NULL, NULL, repaired))
-            continue;
-        *repaired = 0;
-        if (read_txg(r, &t->v[i].t, READ_BOTH | READ_HEAL, NULL, NULL, repaired) == 0)
+        if (read_txg(r, &t->v[i].t, READ_BOTH, NULL, NULL, &repaired) == 0)
             return &t->v[i];
     }
-    *repaired = 0;
     return NULL;
 }
 
-/* Was something begun behind the newest txg and never finished? What its tail gives up is not given up. */
-static bool begun_behind(const struct found_list *l, const struct link *newest)
+/* Look at what lies behind the newest txg, and only then heal: what is wrong tells whether something is missing. */
+static int settle_end(struct ring *r, const struct ring_txg *newest, const struct ring_traces *traces, bool known, struct ring_scan_result *out)
 {
-    for (const struct found *f = l->v; f < l->v + l->n; f++) {
-        if (f->e.lsn >= newest->t.lsn + newest->t.blocks && f->e.epoch >= newest->t.epoch)
-            return true;
-    }
-    return false;
+    uint8_t last[BLOCK_SIZE];
+    memcpy(last, r->staging + (newest->blocks - 1) % RING_ENTRY_BLOCKS * BLOCK_SIZE, BLOCK_SIZE);
+    ring_end_judge(r, traces, newest, known ? NULL : last, out);
+    ring_fill_up(r);
+    return read_txg(r, newest, READ_BOTH | READ_HEAL, NULL, NULL, &out->repairable_blocks);
 }
 
-int ring_scan(struct ring *r, struct ring_scan_result *out)
+int ring_scan(struct ring *r, uint64_t last_txg, struct ring_scan_result *out)
 {
     struct found_list l = { 0 };
+    struct ring_traces traces = { 0 };
     struct txg_list t = { 0 };
     *out = (struct ring_scan_result){ 0 };
-    int e = collect(r, &l);
+    int e = collect(r, &l, &traces);
     if (e)
         goto out;
     sort_unique(&l);
@@ -594,13 +601,15 @@ int ring_scan(struct ring *r, struct ring_scan_result *out)
     e = whole_txgs(&l, &t);
     if (e)
         goto out;
-    const struct link *newest = newest_right(r, &t, &out->repairable_blocks);
+    const struct link *newest = newest_right(r, &t);
     if (!newest) {
         out->torn = l.n > 0;
+        ring_fill_up(r);
         goto out;
     }
-    out->torn = begun_behind(&l, newest);
-    e = follow_back(r, &t, newest, newest->tail, l.n, out);
+    e = settle_end(r, &newest->t, &traces, last_txg && newest->t.txg == last_txg, out);
+    if (!e)
+        e = follow_back(r, &t, newest, newest->tail, l.n, out);
     if (!e) {
         find_remains(&l, out);
         e = verify_others(r, out);
@@ -608,6 +617,7 @@ int ring_scan(struct ring *r, struct ring_scan_result *out)
 out:
     free(t.v);
     free(l.v);
+    free(traces.v);
     return e;
 }
 
@@ -680,6 +690,8 @@ int ring_scan_clean(struct ring *r, uint64_t hint_tail, uint64_t hint_end, uint6
         free(out->txgs);
         *out = (struct ring_scan_result){ 0 };
     }
+    if (!e)
+        ring_fill_up(r);
     if (!e && !mirror_has(r, &l.v[l.n - 1].e))
         r->mirrored = hint_tail;
     free(t.v);

@@ -31,6 +31,22 @@ static uint32_t find_txg(struct rig *r, uint64_t txg, uint32_t *blocks)
     return found;
 }
 
+/* The highest number of a txg in journal.0. */
+static uint64_t last_found(struct rig *r)
+{
+    char name[PATH_MAX];
+    size_t len;
+    uint64_t txg = 0;
+    rig_name(r, "journal.0", name);
+    uint8_t *p = slurp(name, &len);
+    for (const uint8_t *b = p; b < p + len; b += RIG_BLOCK) {
+        if (memcmp(b, "holoRING", 8) == 0 && le64_get(b + 16) > txg)
+            txg = le64_get(b + 16);
+    }
+    free(p);
+    return txg;
+}
+
 static void ruin_blocks(struct rig *r, const char *file, uint32_t at, uint32_t n)
 {
     char name[PATH_MAX];
@@ -593,6 +609,34 @@ static void damage_before_the_mirror_follows_costs_the_records_it_hits_and_is_to
     rig_stop(&r);
 }
 
+/* Two commits are gone at once and the index with them, or journal.0 is: told until that is accepted, however often the store is opened. */
+static void commits_gone_before_the_mirror_follows_are_told(void **state)
+{
+    (void)state;
+    for (int all = 0; all < 2; all++) {
+        struct rig r;
+        uint32_t blocks, at;
+        killed_before_the_mirror(&r, 1, 0, 1);
+        at = find_txg(&r, last_found(&r), &blocks);
+        assert_true(at != UINT32_MAX && blocks > 1);
+        ruin_blocks(&r, "journal.0", at + blocks - 1, 1);
+        drop_index(&r);
+        if (all)
+            drop(&r, "journal.0");
+        for (int i = 0; i < 4; i++) {
+            r.opt.accept_loss = i == 2;
+            rig_open(&r);
+            assert_int_equal(writable(&r), i >= 2);
+            assert_int_equal(rig_event(&r, "metadata_lost", "from_txg"), i <= 2);
+            if (!all)
+                rig_expect_file(&r, "one", 1, SMALL);
+            assert_int_equal(rig_find(&r, RIG_ROOT, "two") | rig_find(&r, RIG_ROOT, "three"), 0);
+            rig_close(&r);
+        }
+        rig_stop(&r);
+    }
+}
+
 /* DESIGN.md, Limits: the last commit and every copy of it destroyed together cannot be told from a crash. The index would be one. */
 static void damage_of_the_last_commit_before_the_mirror_follows_looks_like_a_crash(void **state)
 {
@@ -629,6 +673,7 @@ int main(void)
         cmocka_unit_test(containers_that_are_all_gone_cost_their_files_only),
         cmocka_unit_test(damage_before_the_mirror_follows_costs_the_data_it_hits_and_is_told),
         cmocka_unit_test(damage_before_the_mirror_follows_costs_the_records_it_hits_and_is_told),
+        cmocka_unit_test(commits_gone_before_the_mirror_follows_are_told),
         cmocka_unit_test(damage_of_the_last_commit_before_the_mirror_follows_looks_like_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

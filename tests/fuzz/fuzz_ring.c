@@ -30,7 +30,7 @@ struct model {
     struct sent sent[SENT_MAX];
     unsigned n;
     uint64_t epoch, last_txg, base_epoch, base_txg, base_chain, tail, mirrored;
-    bool begun, forged;
+    bool begun, forged, harmed; /* harmed: since the last restart */
     bool damaged[RING_COPIES][BLOCKS];
     unsigned flips[BLOCKS];
 };
@@ -176,6 +176,7 @@ static void damage(struct fuzz_in *in, struct model *m, enum step how)
     FUZZ_CHECK(bfile_pwrite(f, block, BLOCK_SIZE, (uint64_t)at * BLOCK_SIZE) == 0);
     f->ops->close(f);
     m->damaged[copy][at] = true;
+    m->harmed = true;
 }
 
 /* ---- what is found ---- */
@@ -241,8 +242,10 @@ static void restart(struct model *m)
     struct ring_scan_result s;
     ring_close(m->r);
     FUZZ_CHECK(ring_open(m->b, fuzz_uuid, BLOCKS, false, &m->r) == 0);
-    FUZZ_CHECK(ring_scan(m->r, &s) == 0);
+    FUZZ_CHECK(ring_scan(m->r, 0, &s) == 0);
     FUZZ_CHECK(s.tail <= s.end && s.end - s.tail <= BLOCKS && ring_used_blocks(m->r) <= BLOCKS);
+    if (!m->forged && !m->harmed)
+        FUZZ_CHECK(s.missing_to == 0 && !s.end_unknown);
     expect_found_are_right(m, &s);
     if (!m->forged)
         expect_right_are_found(m, &s);
@@ -256,6 +259,7 @@ static void restart(struct model *m)
     m->tail = s.tail;
     m->mirrored = s.end;
     memset(m->damaged, 0, sizeof(m->damaged));
+    m->harmed = false;
     free(s.txgs);
 }
 

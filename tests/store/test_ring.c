@@ -75,7 +75,7 @@ static void data_without_records_is_a_txg_too(void **state)
     struct ring_data d[] = { { { 1, 0, 5 }, NULL }, { { 2, sizeof(data), 6 }, data }, { { 3, 0, 7 }, NULL } };
     struct ring_txg t = { .epoch = 1, .txg = 1 };
     assert_int_equal(ring_append(g->r, &t, d, 3, NULL, 0), 0);
-    assert_int_equal(ring_scan(g->r, &s), 0);
+    assert_int_equal(ring_scan(g->r, 0, &s), 0);
     assert_int_equal(s.n, 1);
     assert_int_equal(ring_read(g->r, &s.txgs[0], &got), 0);
     assert_int_equal(got.len, 3 * RING_SEGMENT_BYTES + sizeof(data));
@@ -179,7 +179,7 @@ static void an_empty_ring_of_noise_gives_nothing(void **state)
     struct ring_scan_result s;
     for (uint64_t lsn = 0; lsn < 64; lsn++)
         rig_damage(g, 0, lsn), rig_damage(g, 1, lsn);
-    assert_int_equal(ring_scan(g->r, &s), 0);
+    assert_int_equal(ring_scan(g->r, 0, &s), 0);
     assert_int_equal(s.n, 0);
     free(s.txgs);
     rig_free(g);
@@ -194,7 +194,7 @@ static void entries_of_another_store_are_not_believed(void **state)
     uint8_t other[16] = { 1 };
     rig_append(g, 5000);
     assert_int_equal(ring_open(g->memory, other, 64, true, &strange), 0);
-    assert_int_equal(ring_scan(strange, &s), 0);
+    assert_int_equal(ring_scan(strange, 0, &s), 0);
     assert_int_equal(s.n, 0);
     ring_close(strange);
     free(s.txgs);
@@ -276,7 +276,7 @@ static void looking_only_writes_nothing(void **state)
         rig_damage(g, 0, lsn);
     uint8_t *before = rig_image(g, 0);
     assert_int_equal(ring_open(g->memory, kit_uuid, g->blocks, true, &r), 0);
-    assert_int_equal(ring_scan(r, &s), 0);
+    assert_int_equal(ring_scan(r, 0, &s), 0);
     assert_int_equal(s.repairable_blocks, n);
     struct ring *writer = g->r;
     g->r = r;
@@ -299,7 +299,7 @@ static void unreadable_sectors_heal_like_wrong_ones(void **state)
     rig_close(g);
     rig_open(g);
     backing_fault_add(g->fault, &(struct fault_rule){ FAULT_READ, FAULT_ERROR, EIO, "journal.0", 100 * BLOCK_SIZE, 140 * BLOCK_SIZE, 0, 0 });
-    assert_int_equal(ring_scan(g->r, &s), 0);
+    assert_int_equal(ring_scan(g->r, 0, &s), 0);
     rig_expect_all(g, &s);
     assert_int_equal(s.lost_txgs, 0);
     assert_true(s.repairable_blocks > 0 && s.repairable_blocks <= 40);
