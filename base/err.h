@@ -30,7 +30,8 @@ enum { HOLO_EBASE = 4096 };
     X(HOLO_ENESTED, 4109, EINVAL, "store and mount point contain each other") \
     X(HOLO_ESTALE, 4110, ESTALE, "index does not match the log") \
     X(HOLO_EREMAPFULL, 4111, ENOSPC, "no spare block left") \
-    X(HOLO_ECODEC, 4112, EIO, "compressed data cannot be expanded")
+    X(HOLO_ECODEC, 4112, EIO, "compressed data cannot be expanded") \
+    X(HOLO_EUNDO, 4113, EUCLEAN, "taking back a repair did not come to its end: run holofsck --undo-apply again")
 
 #define HOLO_ERROR_ENUM(name, number, err, text) name = (number),
 enum holo_error { HOLO_ERRORS(HOLO_ERROR_ENUM) };

@@ -349,7 +349,8 @@ static int whole_check(struct fsck *f)
     fsck_settle(f, &f->dumping, fsck_not_now(f, PR_LOG_GAP), NULL);
     bool changed = f->writable && (f->changed || f->r->repaired);
     int closed = fsck_close(f);
-    e = e ? e : blamed ? blamed : closed;
+    int kept = fsck_undo_end(f);
+    e = kept ? kept : e ? e : blamed ? blamed : closed;
     return e || !changed ? e : verify(f);
 }
 
@@ -370,7 +371,9 @@ int holofs_fsck(const char *path, const struct fsck_options *o, struct fsck_resu
     *out = (struct fsck_result){ 0 };
     if (o->max_seconds)
         f.deadline_ns = clock_mono_ns() + (uint64_t)o->max_seconds * 1000000000u;
-    int e = whole_check(&f);
+    int e = fsck_undo_check(&f);
+    if (!e)
+        e = whole_check(&f);
     if (e && e != -ECANCELED && !out->why[0])
         snprintf(out->why, sizeof(out->why), "%s: %s", path, holo_strerror(e));
     fini(&f);

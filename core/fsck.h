@@ -76,6 +76,7 @@ struct fsck_options {
     unsigned max_seconds;     /* stop after so long; 0: never */
     const char *only_path;    /* phase 6 reads the containers that hold bytes of it, or of what is below it; NULL: all */
     const struct fsck_position *resume; /* where an earlier check stopped, or NULL */
+    const char *undo;         /* keep in this file, outside of the store, what is changed (undo_apply.h); NULL: nowhere. Not with LOOK */
     struct rescue_map *map;   /* places of the disk that count as unreadable (fsck_map.h), or NULL */
     const char *tmp;          /* folder for the private index; NULL: $TMPDIR or /var/tmp */
     struct fsck_talk talk;

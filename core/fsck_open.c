@@ -18,11 +18,18 @@
 #include "base/err.h"
 #include "core/fsck_map.h"
 #include "core/fsck_private.h"
+#include "store/undo.h"
 
 int fsck_backing(struct fsck *f, bool read_only, struct backing **out)
 {
     struct backing *b;
     int e = backing_posix_open(f->path, read_only, &b);
+    if (!e && f->undo && !read_only) {
+        struct backing *lower = b;
+        e = backing_undo(f->undo, lower, &b);
+        if (e)
+            lower->ops->close(lower);
+    }
     if (!e && f->o->map) {
         struct backing *lower = b;
         e = rescue_backing(f->path, lower, f->o->map, &b);
@@ -182,6 +189,7 @@ static int open_hooked(struct fsck *f, bool look, bool rebuild)
     o.engine = f->o->engine;
     f->thread = pthread_self();
     f->hooks = (struct fs_hooks){ .arg = f, .backing = hook_backing, .event = hook_event, .may_rebuild = hook_may_rebuild,
+                                  .write_index = fsck_undo_index,
                                   .index_path = look ? f->private_index : NULL, .rebuild_index = rebuild };
     f->index_is_new |= rebuild;
     int e = fs_open_hooked(f->path, &o, &f->hooks, &f->fs, f->r->why, sizeof(f->r->why));
@@ -226,10 +234,12 @@ int fsck_open(struct fsck *f)
         return fsck_open_look(f, f->o->rebuild_index);
     if (f->o->rebuild_index)
         fsck_tell(f, PR_INDEX_ASKED, FSCK_NOTED, NULL);
-    int e = open_hooked(f, false, f->o->rebuild_index);
+    int e = fsck_undo_begin(f);
+    if (!e)
+        e = open_hooked(f, false, f->o->rebuild_index);
     if (!e)
         e = accept_loss(f);
-    if (e == -HOLO_EBUSYSTORE || e == -ENOMEM)
+    if (e == -HOLO_EBUSYSTORE || e == -ENOMEM || f->undo_failed)
         return e;
     fsck_settle(f, &f->opening, f->writable ? FSCK_REPAIRED : FSCK_UNREPAIRED, f->writable || !e ? NULL : f->r->why);
     if (!e)

@@ -57,6 +57,9 @@ struct fsck {
 
     /* phases 1 and 2 */
     struct backing *b;
+    struct undo_keeper *undo; /* once something may be written; NULL without the option */
+    int undo_failed;          /* why what will change could not be kept: then nothing is changed any more */
+    char undo_why[400];
     int lock_fd;
     struct superblock sb;
     struct super_vote vote;
@@ -116,6 +119,12 @@ int fsck_open_look(struct fsck *f, bool rebuild);
 int fsck_reopen_rebuilt(struct fsck *f); /* the index made anew; f->fs is another one afterwards, or NULL on failure */
 int fsck_close(struct fsck *f);
 void fsck_drop_private(struct fsck *f);
+
+/* ---- keeping what is changed (fsck_undo.c) ---- */
+int fsck_undo_check(struct fsck *f); /* is the file fit for it? -EINVAL, explained */
+int fsck_undo_begin(struct fsck *f); /* before the store is opened for writing */
+int fsck_undo_index(void *f); /* the hook write_index */
+int fsck_undo_end(struct fsck *f); /* 0, or why something was not kept, explained */
 
 /* ---- phases; 0, -ECANCELED, or why the check cannot go on ---- */
 int fsck_super(struct fsck *f);  /* 1 */

@@ -85,6 +85,8 @@ int fsck_super(struct fsck *f)
     if (e)
         return e;
     e = super_check_features(&f->sb);
+    if (e == -HOLO_EUNDO)
+        return e;
     if (e == -HOLO_EFEATURE || (e == -EROFS && f->mode != FSCK_LOOK)) {
         fsck_tell(f, PR_SUPER_FEATURE, FSCK_LOST, NULL);
         return -HOLO_EFEATURE;

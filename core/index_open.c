@@ -160,6 +160,9 @@ int index_open(struct holofs *fs, const struct ring_scan_result *scan, const cha
         return -ENAMETOOLONG;
     if (fs->read_only && !given)
         return open_aside(fs, scan, path, step);
+    int refused = fs->hooks && !given ? fs->hooks->write_index(fs->hooks->arg) : 0;
+    if (refused)
+        return refused;
     int e = fs->hooks && fs->hooks->rebuild_index ? -HOLO_ESTALE : try_index(fs, scan, path, meta_open, &why);
     if (!e)
         return 0;

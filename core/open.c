@@ -87,7 +87,8 @@ int holofs_probe(const char *path, char *why, size_t why_cap)
         return e;
     }
     if (!e)
-        e = super_check_features(&sb) == -HOLO_EFEATURE ? -HOLO_EFEATURE : 0;
+        e = super_check_features(&sb);
+    e = e == -EROFS ? 0 : e;
     b->ops->close(b);
     if (!e) {
         e = store_lock(path, true, &fd);

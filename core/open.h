@@ -14,6 +14,7 @@ struct fs_hooks {
     int (*backing)(void *arg, bool read_only, struct backing **out); /* instead of the plain directory */
     void (*event)(void *arg, const char *type, const char *line);    /* every event; the line is JSON */
     bool (*may_rebuild)(void *arg, const char *why);                 /* the index is not usable: rebuild it, or fail? */
+    int (*write_index)(void *arg);                                   /* the store's index will be opened for writing; 0, or not */
     const char *index_path; /* an index outside the store, which may be written also for reading only; NULL: the store's */
     bool rebuild_index;     /* whatever it says */
 };

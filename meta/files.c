@@ -21,6 +21,11 @@ static int name_of(const char *path, size_t i, char out[PATH_MAX])
     return snprintf(out, PATH_MAX, "%s%s", path, suffix[i]) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+const char *meta_suffix(size_t i)
+{
+    return i < SUFFIXES ? suffix[i] : NULL;
+}
+
 int meta_remove(const char *path)
 {
     char name[PATH_MAX];

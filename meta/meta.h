@@ -74,6 +74,9 @@ int meta_open_immutable(const char *path, const uint8_t uuid[16], struct meta_in
 /* Close, after all readers; a clean close checkpoints and leaves no WAL behind. An open transaction is rolled back. */
 void meta_close(struct meta_index *idx);
 
+/* What follows the path in the names of an index and all its side files: the i-th, or NULL. */
+const char *meta_suffix(size_t i);
+
 /* Remove an index and its side files. */
 int meta_remove(const char *path);
 

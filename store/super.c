@@ -278,6 +278,8 @@ int super_write(struct backing *b, const struct superblock *sb, unsigned *failed
 
 int super_check_features(const struct superblock *sb)
 {
+    if (sb->incompat & SUPER_INCOMPAT_UNDO)
+        return -HOLO_EUNDO;
     if (sb->incompat & ~SUPER_INCOMPAT_KNOWN)
         return -HOLO_EFEATURE;
     return sb->ro_compat & ~SUPER_RO_COMPAT_KNOWN ? -EROFS : 0;

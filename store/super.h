@@ -16,6 +16,7 @@ enum { SUPER_LABEL_MAX = 64, SUPER_CLEAN = 1, SUPER_GARBAGE = 2 };
 #define SUPER_COMPAT_KNOWN UINT64_C(0)
 #define SUPER_RO_COMPAT_KNOWN UINT64_C(0)
 #define SUPER_INCOMPAT_MOVES UINT64_C(1) /* the log may hold moves */
+#define SUPER_INCOMPAT_UNDO UINT64_C(2)  /* neither what it was before a repair nor what that made of it: opens for nobody */
 #define SUPER_INCOMPAT_KNOWN SUPER_INCOMPAT_MOVES
 
 struct superblock {
@@ -52,7 +53,7 @@ int super_read(struct backing *b, struct superblock *sb, struct super_vote *vote
 /* Write and sync all copies. Succeeds if at least three did (then *failed counts the others). */
 int super_write(struct backing *b, const struct superblock *sb, unsigned *failed);
 
-/* May this program write (0), only read (-EROFS), or not open (-HOLO_EFEATURE) a store with these features? */
+/* May this program write (0), only read (-EROFS), or not open (-HOLO_EFEATURE, -HOLO_EUNDO) a store with these features? */
 int super_check_features(const struct superblock *sb);
 
 #endif

@@ -259,6 +259,28 @@ static void summary_text(struct fsck_print *p, const struct fsck_result *r, int 
         printf("next: %s\n", next);
 }
 
+void fsck_print_undo(const struct fsck_print *p, const struct undo_apply_result *r, int result)
+{
+    if (p->json) {
+        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "event", "undo", "store", p->store, "verdict",
+                              result ? "failed" : "undone", "files", (json_int_t)r->files, "removed", (json_int_t)r->removed, "blocks",
+                              (json_int_t)r->blocks, "unreadable", (json_int_t)r->unreadable, "unfinished", r->unfinished);
+        if (o && result)
+            set(o, "error", json_string(r->why));
+        write_line(o);
+        return;
+    }
+    if (result) {
+        fprintf(stderr, "holofsck: %s\n", r->why);
+        return;
+    }
+    if (r->unfinished)
+        printf("%s: the repair had not come to its end\n", p->store);
+    if (r->unreadable)
+        printf("%s: %" PRIu64 " blocks could not be read before the repair: they are left as it made them\n", p->store, r->unreadable);
+    printf("%s: undone: %" PRIu64 " files put back (%" PRIu64 " blocks), %" PRIu64 " removed\n", p->store, r->files, r->blocks, r->removed);
+}
+
 void fsck_print_summary(struct fsck_print *p, const struct fsck_result *r, int result, int code)
 {
     char next[5000];

@@ -4,6 +4,7 @@
 #define HOLO_TOOLS_FSCK_PRINT_H
 
 #include "core/fsck.h"
+#include "core/undo_apply.h"
 
 struct fsck_print {
     const char *store;
@@ -19,6 +20,9 @@ struct fsck_print {
 
 /* Fill in whom the check talks to. */
 void fsck_print_init(struct fsck_print *p, struct fsck_talk *talk);
+
+/* What taking a repair back did, or why it did not. */
+void fsck_print_undo(const struct fsck_print *p, const struct undo_apply_result *r, int result);
 
 /* The last words; the command to run next is among them. */
 void fsck_print_summary(struct fsck_print *p, const struct fsck_result *r, int result, int code);

@@ -18,10 +18,10 @@
 #include "tools/size.h"
 
 struct settings {
-    bool look, preen, all;
+    bool look, preen, all, force;
     struct fsck_options o;
     struct fsck_print print;
-    const char *export, *resume, *map;
+    const char *export, *resume, *map, *undo_apply;
     uint64_t map_offset;
     struct fsck_position position;
 };
@@ -40,8 +40,9 @@ static bool is_cancelled(void)
 }
 
 static const char usage[] = "usage: holofsck [-n|-p|-y] [-f] [-v] [-C fd] [--json] [--rebuild-index] [--path PATH]\n"
-                            "                [--max-duration SECONDS] [--resume FILE] [--mapfile FILE [--map-offset SIZE]] STORE\n"
-                            "       holofsck --export DIR [--rebuild-index] [--json] [--mapfile FILE [--map-offset SIZE]] STORE\n";
+                            "                [--max-duration SECONDS] [--resume FILE] [--undo FILE] [--mapfile FILE [--map-offset SIZE]] STORE\n"
+                            "       holofsck --export DIR [--rebuild-index] [--json] [--mapfile FILE [--map-offset SIZE]] STORE\n"
+                            "       holofsck --undo-apply FILE [--force] [--json] STORE\n";
 
 static void help(void)
 {
@@ -59,6 +60,9 @@ static void help(void)
            "  --path PATH             of the containers, read those that hold bytes of this file, or of what is below it\n"
            "  --max-duration SECONDS  stop after that\n"
            "  --resume FILE           go on where the check that wrote FILE stopped; write it when this one stops\n"
+           "  --undo FILE             keep in FILE, on another disk best, what the repair changes\n"
+           "  --undo-apply FILE       take back the repair that wrote FILE\n"
+           "  --force                 with it: even if the store was changed since\n"
            "  --mapfile FILE          a map of ddrescue: what it could not save counts as unreadable\n"
            "  --map-offset SIZE       where the filesystem with the store begins on what ddrescue read (0)\n"
            "  --export DIR            copy out everything that can be read, and write nothing to the store\n"
@@ -66,7 +70,8 @@ static void help(void)
            usage);
 }
 
-enum { OPT_JSON = 256, OPT_HELP, OPT_VERSION, OPT_REBUILD, OPT_DURATION, OPT_EXPORT, OPT_PATH, OPT_RESUME, OPT_MAP, OPT_MAP_OFFSET };
+enum { OPT_JSON = 256, OPT_HELP, OPT_VERSION, OPT_REBUILD, OPT_DURATION, OPT_EXPORT, OPT_PATH, OPT_RESUME, OPT_MAP, OPT_MAP_OFFSET, OPT_UNDO, OPT_UNDO_APPLY,
+       OPT_FORCE };
 
 static const struct option longs[] = {
     { "json", no_argument, NULL, OPT_JSON },
@@ -79,6 +84,9 @@ static const struct option longs[] = {
     { "resume", required_argument, NULL, OPT_RESUME },
     { "mapfile", required_argument, NULL, OPT_MAP },
     { "map-offset", required_argument, NULL, OPT_MAP_OFFSET },
+    { "undo", required_argument, NULL, OPT_UNDO },
+    { "undo-apply", required_argument, NULL, OPT_UNDO_APPLY },
+    { "force", no_argument, NULL, OPT_FORCE },
     { 0 },
 };
 
@@ -126,10 +134,28 @@ static int take(struct settings *s, int c)
     case OPT_MAP:
         s->map = optarg;
         return 0;
+    case OPT_UNDO:
+        s->o.undo = optarg;
+        return 0;
+    case OPT_UNDO_APPLY:
+        s->undo_apply = optarg;
+        return 0;
+    case OPT_FORCE:
+        s->force = true;
+        return 0;
     case OPT_MAP_OFFSET:
         return parse_size(optarg, &s->map_offset) ? 0 : -1;
     }
     return -1;
+}
+
+/* Options that are not of one and the same task. */
+static bool contradict(const struct settings *s)
+{
+    bool check = s->preen || s->all || s->resume || s->o.only_path || s->o.undo;
+    if (s->undo_apply)
+        return check || s->look || s->export || s->map || s->o.rebuild_index;
+    return s->force || (s->export && check) || (s->look && s->o.undo);
 }
 
 /* 0, or an exit code; -1 when there is nothing more to do. */
@@ -150,7 +176,7 @@ static int parse(int argc, char **argv, struct settings *s)
             return FSCK_EXIT_USAGE;
         }
     }
-    if (argc - optind != 1 || s->look + s->preen + s->all > 1 || (s->export && (s->preen || s->all || s->resume || s->o.only_path))) {
+    if (argc - optind != 1 || s->look + s->preen + s->all > 1 || contradict(s)) {
         fputs(usage, stderr);
         return FSCK_EXIT_USAGE;
     }
@@ -211,6 +237,15 @@ static int check(struct settings *s)
     return code;
 }
 
+static int undo(const struct settings *s)
+{
+    struct undo_apply_result r;
+    const struct undo_apply_options o = { .force = s->force };
+    int e = holofs_undo_apply(s->print.store, s->undo_apply, &o, &r);
+    fsck_print_undo(&s->print, &r, e);
+    return e ? FSCK_EXIT_ERROR : FSCK_EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct settings s = { .print = { .progress_fd = -1, .terminal = isatty(2), .stop = is_cancelled } };
@@ -222,7 +257,7 @@ int main(int argc, char **argv)
     catch_signals();
     int code = load_files(&s);
     if (!code)
-        code = s.export ? fsck_export(s.print.store, s.export, &s.o, s.print.json, is_cancelled) : check(&s);
+        code = s.undo_apply ? undo(&s) : s.export ? fsck_export(s.print.store, s.export, &s.o, s.print.json, is_cancelled) : check(&s);
     rescue_map_free(s.o.map);
     return code;
 }

@@ -5,11 +5,14 @@
  *
  * For every kind holds: a look writes nothing; a repair that does not say 4 leaves every file whole; the second repair repairs
  * nothing, and says 4 as long as a file cannot be read. Kinds that copies and parity cover must come back whole.
- * KIND=n takes only that one, STRIDE=n every n-th (with sanitizers 8, else 1), VERBOSE=1 shows each.
+ * A repair that keeps what it changes can be taken back: every name, size and byte of the store is as it was.
+ * KIND=n takes only that one, STRIDE=n every n-th (with sanitizers 8, else 1), VERBOSE=1 shows each; UNDO=1 takes back each, not every third.
  */
+#include "tests/fsck/same_bytes.h"
 #include "tests/fsck/seen.h"
 #include "tests/fsck/tree_harm.h"
 
+#include "core/undo_apply.h"
 #include "ecc/ecc.h"
 #include "store/chead.h"
 
@@ -390,6 +393,28 @@ static void __attribute__((format(printf, 2, 3))) wrong(struct corpus *c, const 
     va_end(ap);
 }
 
+/* A repair with --undo, and back again. */
+static void there_and_back(struct rig *r, struct corpus *c, const char *what)
+{
+    char file[120];
+    struct seen s;
+    struct fsck_options o = seen_options(&s, FSCK_ALL);
+    struct undo_apply_result u;
+    uint64_t before = bytes_of(r->dir);
+    snprintf(file, sizeof(file), "%s.undo", r->dir);
+    o.undo = file;
+    seen_run(r->dir, &o, &s);
+    if (access(file, F_OK)) {
+        if (bytes_of(r->dir) != before)
+            wrong(c, "%s: something changed, and there is no undo file: %d %s", what, s.code, s.r.why);
+        return;
+    }
+    int e = holofs_undo_apply(r->dir, file, &(struct undo_apply_options){ 0 }, &u);
+    if (e || u.unfinished || bytes_of(r->dir) != before)
+        wrong(c, "%s: taken back, the store is not what it was: %s", what, u.why);
+    unlink(file);
+}
+
 static void run_kind(struct corpus *c, size_t i, struct tally *t)
 {
     const struct kind *k = &c->kind[i];
@@ -407,6 +432,8 @@ static void run_kind(struct corpus *c, size_t i, struct tally *t)
     seen_check(r.dir, FSCK_LOOK, &look);
     if (fingerprint(r.dir) != before)
         wrong(c, "%s: a look has changed the store", what);
+    if (i % (getenv("UNDO") ? 1 : 3) == 0)
+        there_and_back(&r, c, what);
     seen_check(r.dir, FSCK_ALL, &one);
     seen_check(r.dir, FSCK_ALL, &two);
     if (look.code == 0 && one.code != 0)

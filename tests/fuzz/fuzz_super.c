@@ -214,7 +214,7 @@ size_t fuzz_seed(unsigned i, uint8_t *out, size_t cap)
         return sizeof(votes);
     }
     if (i == 1)
-        sb.incompat = 2;
+        sb.incompat = 4;
     super_encode(&sb, block);
     out[0] = i == 2 ? 0 : FIX;
     memcpy(out + 1, block, BLOCK_SIZE);
