@@ -303,6 +303,7 @@ int holofs_stats_json(struct holofs *fs, struct buf *out)
     json_object_set_new(o, "uptime_s", json_real((double)(clock_mono_ns() - fs->mounted_ns) / 1e9));
     json_object_set_new(o, "mounted_s", json_real((double)(clock_real_ns() - (int64_t)(clock_mono_ns() - fs->mounted_ns)) / 1e9));
     json_object_set_new(o, "read_only", json_boolean(fs->read_only));
+    put(o, "metadata_redundancy", fs->sb.meta_r);
     put(o, "files", fs->n_files);
     put(o, "repaired_blocks", fs->before.repaired + fs->count.repaired_blocks);
     put(o, "remapped_blocks", fs->before.remapped + fs->count.remapped_blocks);

@@ -6,6 +6,7 @@
 #ifndef HOLO_FUSE_FUSE_H
 #define HOLO_FUSE_FUSE_H
 
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -145,6 +146,13 @@ struct handle {
     int virtual_index;      /* -1: not virtual */
 };
 
+/* What an ordinary file is opened as: its handle is no pointer. */
+enum { OPEN_READS = 0, OPEN_ONLY_WRITES = 1 };
+static inline uint64_t open_kind(const struct fuse_file_info *fi)
+{
+    return (fi->flags & O_ACCMODE) == O_WRONLY ? OPEN_ONLY_WRITES : OPEN_READS;
+}
+
 /* ---- .holo (virtual.c) ---- */
 bool virtual_is(uint64_t ino);
 /* Inode of a name in the root or in .holo; 0 if it is none of ours. */
@@ -182,6 +190,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi);
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in,
+              size_t in_size, size_t out_size);
 void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in, struct fuse_file_info *fi_in, fuse_ino_t out, off_t off_out,
                         struct fuse_file_info *fi_out, size_t len, int flags);
 

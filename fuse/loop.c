@@ -90,6 +90,7 @@ static bool is_quick(struct mnt *m, const struct slot *s)
         return true;
     switch (h->opcode) {
     case FUSE_READ:
+    case FUSE_IOCTL:
     case FUSE_FSYNC:
     case FUSE_FSYNCDIR:
     case FUSE_FALLOCATE:

@@ -180,6 +180,7 @@ const struct fuse_lowlevel_ops *mount_ops(void)
         .readdirplus = op_readdirplus, .releasedir = op_releasedir, .fsyncdir = op_fsyncdir, .statfs = op_statfs,
         .setxattr = op_setxattr, .getxattr = op_getxattr, .listxattr = op_listxattr, .removexattr = op_removexattr,
         .create = op_create, .fallocate = op_fallocate, .lseek = op_lseek, .copy_file_range = op_copy_file_range,
+        .ioctl = op_ioctl,
     };
     return &ops;
 }

@@ -6,7 +6,13 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "core/protect.h"
 #include "fuse/fuse.h"
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+    return fi->fh == OPEN_ONLY_WRITES ? NULL : (struct handle *)(uintptr_t)fi->fh;
+}
 
 static void open_virtual(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -46,7 +52,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     refresh_attr(mnt_of(req), ino);
-    fi->fh = 0;
+    fi->fh = open_kind(fi);
     fi->keep_cache = 1; /* nothing changes below the kernel */
     if (fuse_reply_open(req, fi) == -ENOENT)
         holofs_release_file(mnt_of(req)->fs, ino, writes(fi));
@@ -54,7 +60,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+    struct handle *h = handle_of(fi);
     if (h) {
         buf_fini(&h->text);
         free(h);
@@ -67,7 +73,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+    struct handle *h = handle_of(fi);
     if (h) {
         size_t at = (uint64_t)off < h->text.len ? (size_t)off : h->text.len;
         size_t n = h->text.len - at < size ? h->text.len - at : size;
@@ -186,4 +192,31 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in, struct fuse
         reply_code(req, (int)n);
     else
         fuse_reply_write(req, (size_t)n);
+}
+
+/* Questions of holo protect. What they tell is for those who may read the file. */
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in,
+              size_t in_size, size_t out_size)
+{
+    union {
+        struct places places;
+        struct judged judged;
+    } *q;
+    size_t size = cmd == HOLOFS_IOC_PLACES ? sizeof(q->places) : cmd == HOLOFS_IOC_JUDGE ? sizeof(q->judged) : 0;
+    (void)arg;
+    if (!size || virtual_is(ino) || (flags & FUSE_IOCTL_DIR) || in_size != size || out_size != size) {
+        fuse_reply_err(req, ENOTTY);
+        return;
+    }
+    q = malloc(sizeof(*q));
+    int e = !q ? -ENOMEM : fi->fh == OPEN_ONLY_WRITES ? -EBADF : 0;
+    if (q)
+        memcpy(q, in, size);
+    if (!e)
+        e = cmd == HOLOFS_IOC_PLACES ? holofs_places(mnt_of(req)->fs, ino, &q->places) : holofs_judge(mnt_of(req)->fs, ino, &q->judged);
+    if (e)
+        reply_code(req, e);
+    else
+        fuse_reply_ioctl(req, 0, q, size);
+    free(q);
 }

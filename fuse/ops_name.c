@@ -108,7 +108,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     }
     fill_entry(&a, &e);
     fi->keep_cache = 1;
-    fi->fh = 0;
+    fi->fh = open_kind(fi);
     if (fuse_reply_create(req, &e, fi) == -ENOENT) {
         holofs_release_file(mnt_of(req)->fs, a.ino, true);
         holofs_forget(mnt_of(req)->fs, a.ino, 1);

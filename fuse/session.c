@@ -65,7 +65,7 @@ static const char *op_name(uint32_t opcode)
         [FUSE_SETXATTR] = "setxattr", [FUSE_GETXATTR] = "getxattr", [FUSE_LISTXATTR] = "listxattr", [FUSE_REMOVEXATTR] = "removexattr",
         [FUSE_FLUSH] = "flush", [FUSE_OPENDIR] = "opendir", [FUSE_READDIR] = "readdir", [FUSE_RELEASEDIR] = "releasedir",
         [FUSE_FSYNCDIR] = "fsyncdir", [FUSE_CREATE] = "create", [FUSE_FALLOCATE] = "fallocate", [FUSE_READDIRPLUS] = "readdirplus",
-        [FUSE_RENAME2] = "rename2", [FUSE_LSEEK] = "lseek", [FUSE_COPY_FILE_RANGE] = "copy_file_range",
+        [FUSE_RENAME2] = "rename2", [FUSE_LSEEK] = "lseek", [FUSE_IOCTL] = "ioctl", [FUSE_COPY_FILE_RANGE] = "copy_file_range",
     };
     return opcode < HOLOFS_OPS_MAX ? names[opcode] : NULL;
 }

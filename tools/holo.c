@@ -10,13 +10,14 @@
 #include "tools/holo_dump.h"
 #include "tools/holo_events.h"
 #include "tools/holo_mount.h"
+#include "tools/holo_protect.h"
 #include "tools/holo_scrub.h"
 #include "tools/holo_status.h"
 
 static int usage(void)
 {
     fprintf(stderr, "holo: usage: holo status [MNT] [--json] | scrub COMMAND [OPTIONS] MNT | clean [--wait] MNT | seal MNT | sync MNT | "
-                    "events [OPTIONS] MNT | dump WHAT FILE [OPTIONS] | bench ecc|remap [OPTIONS]\n");
+                    "events [OPTIONS] MNT | protect [OPTIONS] PATH | dump WHAT FILE [OPTIONS] | bench ecc|remap [OPTIONS]\n");
     return EXIT_USAGE;
 }
 
@@ -43,6 +44,8 @@ int main(int argc, char **argv)
         return holo_scrub(argc - 1, argv + 1);
     if (argc > 2 && strcmp(argv[1], "events") == 0)
         return holo_events(argc - 1, argv + 1);
+    if (argc > 2 && strcmp(argv[1], "protect") == 0)
+        return holo_protect(argc - 1, argv + 1);
     if (argc > 2 && strcmp(argv[1], "dump") == 0)
         return holo_dump(argc - 1, argv + 1);
     bool json = take_word(&argc, argv, "--json");
