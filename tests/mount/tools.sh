@@ -84,7 +84,7 @@ lost() {
     t_eq "and for all mounts" yes "$([ $(($(status) & 2)) -eq 2 ] && echo yes)"
 }
 
-holo_new --container-size 4M -R 2
+holo_new --container-size 4M -R 2 --size 1G
 head -c 3M /dev/urandom >"$WORK/copy"
 cp "$WORK/copy" "$MNT/a file" && sync "$MNT/a file"
 healthy
