@@ -112,6 +112,9 @@ void container_read_positions(struct holofs *fs, struct copen *o, uint32_t x, ui
  */
 int repair_position(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w);
 
+/* "/path" of the file that the container's own directory says a data position belongs to; "" if it is not known. Takes REPAIR. */
+void container_owner(struct holofs *fs, uint32_t id, uint32_t x, char *path, size_t cap);
+
 /* "/path" of an inode for messages, from the index; "inode N" when there is none. */
 void path_for_message(struct holofs *fs, uint64_t ino, char *out, size_t cap);
 

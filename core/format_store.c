@@ -230,13 +230,23 @@ static int make_dir(const char *path, bool force, char *why, size_t cap)
 }
 
 /* Let the first mount find its index: open and close once. */
-static int first_open(const char *path, char *why, size_t cap)
+static int first_open(const char *path, const char *spare_dir, uint64_t spare, char *why, size_t cap)
 {
+    char command[PATH_MAX + 64];
     struct holofs_options o;
     struct holofs *fs;
     holofs_options_init(&o);
     int e = holofs_open(path, &o, &fs, why, cap);
-    return e ? e : holofs_close(fs);
+    if (e)
+        return e;
+    if (spare_dir) {
+        snprintf(command, sizeof(command), "remap spare add %llu %s", (unsigned long long)spare, spare_dir);
+        e = holofs_control(fs, command, strlen(command));
+        if (e)
+            fail(why, cap, spare_dir, e);
+    }
+    int e2 = holofs_close(fs);
+    return e ? e : e2;
 }
 
 int holofs_format(const char *path, const struct holofs_geometry *g, char *why, size_t why_cap)
@@ -277,5 +287,5 @@ int holofs_format(const char *path, const struct holofs_geometry *g, char *why, 
     }
     b->ops->close(b);
     close(lock);
-    return e ? e : first_open(path, why, why_cap);
+    return e ? e : first_open(path, g->spare_dir, spare, why, why_cap);
 }

@@ -8,6 +8,7 @@
 #ifndef HOLO_CORE_FS_H
 #define HOLO_CORE_FS_H
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,7 @@ enum lock_rank {
     RANK_INODE = 20 | LOCK_SAME_RANK_OK,
     RANK_CACHE = 30,
     RANK_REPAIR = 35,
+    RANK_REMAPPER = 37,
     RANK_HEAD = 40,
     RANK_CTAB = 45,
     RANK_LOG = 50,
@@ -201,6 +203,22 @@ struct clean_state {
     _Atomic uint64_t run_containers, run_total, run_moved_bytes, run_freed_bytes;
 };
 
+/* What a mount knows of its remap table and spare files (remapper.c). */
+struct remapper_state {
+    uint64_t checked_ns;   /* the housekeeper's: when the copies were last read */
+    _Atomic int trouble;   /* negative code: copies of the table cannot be made good; 0 */
+    _Atomic bool full;     /* a block found no spare block; told once, until one does */
+    _Atomic unsigned unusable; /* spare files that are away or failing, as told */
+    _Atomic uint64_t tested, bad;
+    _Atomic int64_t tested_s;  /* s since 1970, 0: never */
+    struct mutex lock;     /* behind REPAIR; what follows */
+    struct {
+        uint32_t number, state;
+    } told[REMAP_SPARE_FILES_MAX];
+    size_t n_told;
+    char said[PATH_MAX + 128]; /* of the last command */
+};
+
 enum { HEADS = ECC_R_MAX + 1, SEALING_MAX = 2, DUMPS_KEPT = 2 };
 
 struct holofs {
@@ -222,9 +240,7 @@ struct holofs {
     struct meta_reader *reader;
     struct mutex reader_lock;
     struct remap_table *remap;
-    uint64_t remap_checked_ns;    /* the housekeeper's: when its copies were last read */
-    _Atomic int remap_trouble;    /* negative code: copies of the table cannot be made good; 0 */
-    _Atomic bool spares_full;     /* a block found no spare block; told once, until one does */
+    struct remapper_state remapper;
     struct ecc_plan *plan;           /* whole containers */
     const struct ecc_engine *engine; /* single stripes: the plan's CPU engine */
     char engine_why[400];

@@ -10,12 +10,32 @@
 #include "base/err.h"
 #include "core/fsck_private.h"
 #include "remap/load.h"
+#include "remap/spare.h"
 
-static int check_spare(struct fsck *f, uint32_t number, uint32_t blocks)
+/* Elsewhere the file says itself whose it is. What is not there is not lost for ever: its disk may come back. */
+static void check_elsewhere(struct fsck *f, const struct remap_spare *s, const char *path)
 {
-    char name[32];
+    const struct spare_place at = { .uuid = f->sb.uuid };
+    struct spare_file file;
+    char detail[160];
+    int e = spare_file_open(&at, s, path, true, &file);
+    spare_file_close(&file);
+    snprintf(detail, sizeof(detail), "spare %u: %s; what is in it comes back from parity, or with its disk", (unsigned)s->number, holo_strerror(e));
+    if (e)
+        fsck_tell(f, PR_SPARE_FILE, FSCK_NOTED, &(struct fsck_where){ .path = path, .detail = detail });
+}
+
+static int check_spare(struct fsck *f, const struct remap_header *h, const struct remap_spare *s)
+{
+    const uint32_t number = s->number, blocks = s->blocks;
+    char name[32], path[REMAP_PATHS_MAX + 1];
     struct bfile *file;
     uint64_t size = 0;
+    remap_header_path(h, s, path);
+    if (*path) {
+        check_elsewhere(f, s, path);
+        return 0;
+    }
     snprintf(name, sizeof(name), "spare/%04u.spare", (unsigned)number);
     int e = f->b->ops->open(f->b, name, BACKING_READ, &file);
     if (!e) {
@@ -41,7 +61,7 @@ static int check_loaded(struct fsck *f, const struct remap_loaded *ld)
         fsck_tell(f, PR_REMAP_LOST, FSCK_NOTED, &(struct fsck_where){ .detail = detail });
     }
     for (uint32_t i = 0; i < ld->header.n_spares && !e; i++)
-        e = check_spare(f, ld->header.spare[i].number, ld->header.spare[i].blocks);
+        e = check_spare(f, &ld->header, &ld->header.spare[i]);
     return e;
 }
 

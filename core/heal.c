@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/remapper.h"
 
 enum { RUN_MAX = 64 };
 
@@ -84,13 +85,14 @@ static int remap_one(struct holofs *fs, uint32_t id, struct heal *h)
 {
     int e = remap_add(fs->remap, id, h->file_block, h->block);
     h->healed = e == 0;
-    if (e == -HOLO_EREMAPFULL && !atomic_exchange(&fs->spares_full, true))
+    if (e == -HOLO_EREMAPFULL && !atomic_exchange(&fs->remapper.full, true))
         event_add(fs, "spares_full", "s:i, s:i", "container", (int)id, "file_block", (int)h->file_block);
     if (!e) {
-        fs->spares_full = false;
+        fs->remapper.full = false;
         COUNT(fs, remapped_blocks, 1);
         event_add(fs, "remapped", "s:i, s:i", "container", (int)id, "file_block", (int)h->file_block);
     }
+    remapper_note(fs);
     return e;
 }
 

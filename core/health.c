@@ -63,9 +63,12 @@ static void ask_index(const struct holofs *fs, struct ask *a)
 
 static void ask_remap(const struct holofs *fs, struct ask *a)
 {
-    if (fs->remap_trouble)
+    if (fs->remapper.trouble)
         reason(a, HEALTH_DEGRADED, "no block is moved to a spare until they can: look at the disk", "copies of the remap table cannot be written: %s",
-               holo_strerror(fs->remap_trouble));
+               holo_strerror(fs->remapper.trouble));
+    if (fs->remapper.unusable)
+        reason(a, HEALTH_DEGRADED, "plug in its disk, or: holo remap spare remove, which rebuilds what was in it from parity",
+               "%u spare files are away or failing", (unsigned)fs->remapper.unusable);
     if (remapper_is_full(fs))
         reason(a, HEALTH_DEGRADED, "bad blocks stay where they are and are read through parity: give it more with holo remap spare add",
                "no spare block is left");

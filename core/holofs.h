@@ -40,6 +40,8 @@ struct holofs_options {
     void (*progress)(void *arg, const char *line); /* while opening takes long: how far it is; NULL */
     void *progress_arg;
     unsigned remap_check_ms; /* the copies of the remap table are read and compared so often */
+    const char *spare_dir;   /* have a spare file in this directory; NULL */
+    const char *mountpoint;  /* where the tree will be seen, an absolute path; NULL: nowhere */
     unsigned progress_ms;    /* how often that is told, and logged */
     struct backing *backing; /* tests: the store's directory with faults; stays the caller's. The index and the lock go around it. NULL */
 };
@@ -50,6 +52,7 @@ void holofs_options_init(struct holofs_options *o);
 struct holofs_geometry {
     uint32_t k, r, meta_r, seed_base, nmax, ring_blocks;
     uint64_t size_limit_bytes, reserve_bytes, spare_bytes;
+    const char *spare_dir; /* a second spare file of that size, in this directory; NULL */
     const char *label;
     bool force; /* format although the directory is not empty: whatever store was there is removed */
 };
@@ -193,8 +196,10 @@ int holofs_health_text(struct holofs *fs, struct buf *out);
 int holofs_events_text(struct holofs *fs, struct buf *out);
 int holofs_config_json(struct holofs *fs, struct buf *out);
 int holofs_scrub_text(struct holofs *fs, struct buf *out);
+/* This one reads from the disk: paths of remapped blocks. */
+int holofs_remap_json(struct holofs *fs, struct buf *out);
 
-/* One command written to .holo/control: "sync", "seal", "scrub …" (core/scrubber.h), "dump", "clean", "clean-rate BYTES". -EINVAL if unknown (nothing happens). */
+/* One command written to .holo/control: "sync", "seal", "scrub …" (core/scrubber.h), "dump", "clean", "clean-rate BYTES", "remap …" (core/remapper.h). -EINVAL if unknown (nothing happens). */
 int holofs_control(struct holofs *fs, const char *command, size_t len);
 
 /* FUSE operations are counted and timed under their names; op is an index the caller registered. */

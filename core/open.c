@@ -154,6 +154,7 @@ static void init_locks(struct holofs *fs)
     mutex_init(&fs->super_lock, RANK_SUPER);
     mutex_init(&fs->scrub.lock, RANK_SCRUB);
     mutex_init(&fs->wake_lock, RANK_WAKE);
+    mutex_init(&fs->remapper.lock, RANK_REMAPPER);
     mutex_init(&fs->mirror_lock, RANK_MIRROR);
     cond_init(&fs->indexer_wake);
     cond_init(&fs->applied_cond);
@@ -476,6 +477,8 @@ int fs_open_hooked(const char *path, const struct holofs_options *o, const struc
     if (!e)
         e = start(fs, why, why_cap);
     fs->opening.ns = clock_mono_ns() - fs->mounted_ns;
+    if (!e && !hooks)
+        remapper_wanted_spare(fs);
     if (!e)
         *out = fs;
     else if (fs->threads)
@@ -568,6 +571,8 @@ int holofs_control(struct holofs *fs, const char *command, size_t len)
     }
     if (len > 6 && memcmp(command, "scrub ", 6) == 0)
         return scrub_command(fs, command + 6, len - 6);
+    if (len > 6 && memcmp(command, "remap ", 6) == 0)
+        return remapper_command(fs, command + 6, len - 6);
     if (len == 4 && memcmp(command, "dump", 4) == 0)
         return dump_run(fs);
     if (len == 5 && memcmp(command, "clean", 5) == 0)

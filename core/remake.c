@@ -40,7 +40,7 @@ static bool same_store(const struct superblock *a, const struct superblock *b)
 static void count_header(struct remake *m, const struct container_header *h)
 {
     struct superblock sb = { .version = HOLO_FORMAT_VERSION, .k = h->k, .r = h->sb_r, .meta_r = h->sb_meta_r, .seed_base = h->seed_base,
-                             .incompat = SUPER_INCOMPAT_MOVES, /* headers do not say, and the log may hold some */
+                             .incompat = SUPER_INCOMPAT_MOVES | SUPER_INCOMPAT_SPARES, /* headers do not say */
                              .nmax = h->nmax, .ring_blocks = h->sb_ring_blocks, .size_limit_bytes = h->sb_size_limit, .epoch = h->epoch,
                              .created_ns = h->sealed_ns };
     memcpy(sb.uuid, h->uuid, sizeof(sb.uuid));

@@ -96,6 +96,24 @@ void tell_damage(struct holofs *fs, struct copen *o, uint32_t x, uint32_t n, con
     }
 }
 
+void container_owner(struct holofs *fs, uint32_t id, uint32_t x, char *path, size_t cap)
+{
+    struct container *c = ctab_hold(fs, id);
+    struct copen *o;
+    uint64_t ino, off;
+    *path = 0;
+    if (c && copen_get(fs, id, &o) == 0) {
+        mutex_lock(&fs->repair_lock);
+        ino = x < o->h.used ? owner(fs, o, x, &off) : 0;
+        mutex_unlock(&fs->repair_lock);
+        if (ino)
+            path_for_message(fs, ino, path, cap);
+        copen_put(fs, o);
+    }
+    if (c)
+        ctab_release(fs, c);
+}
+
 int repair_pool(struct holofs *fs)
 {
     int e = fs->decoder ? 0 : ecc_decoder_create(ECC_N_MAX, BLOCK_SIZE, &fs->decoder);

@@ -40,7 +40,7 @@ struct mount_options {
     bool foreground, debug, clear_stale;
     unsigned threads;
     char fuse_opts[1024];        /* for fuse_session_mount, comma-separated */
-    char engine[32];
+    char engine[32], spare[PATH_MAX];
 };
 
 /*
@@ -155,6 +155,8 @@ static inline uint64_t open_kind(const struct fuse_file_info *fi)
 
 /* ---- .holo (virtual.c) ---- */
 bool virtual_is(uint64_t ino);
+/* Does opening it take more than memory? */
+bool virtual_is_slow(uint64_t ino);
 /* Inode of a name in the root or in .holo; 0 if it is none of ours. */
 uint64_t virtual_lookup(uint64_t parent, const char *name);
 void virtual_stat(struct mnt *m, uint64_t ino, struct stat *st);

@@ -82,12 +82,12 @@ ssize_t loop_read(struct mnt *m, int fd, void *buf, size_t len)
     }
 }
 
-/* Is this request answered from memory in microseconds? What .holo says always is. */
+/* Is this request answered from memory in microseconds? What .holo says is, but for slow files. */
 static bool is_quick(struct mnt *m, const struct slot *s)
 {
     const struct fuse_in_header *h = s->buf.mem;
     if (virtual_is(h->nodeid) && h->opcode != FUSE_WRITE)
-        return true;
+        return h->opcode != FUSE_OPEN || !virtual_is_slow(h->nodeid);
     switch (h->opcode) {
     case FUSE_READ:
     case FUSE_IOCTL:

@@ -271,6 +271,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "holofs: %s\n", why);
         return EXIT_FAILED;
     }
+    o.store.mountpoint = target;
     if (!o.foreground) {
         if (pipe2(pipes, O_CLOEXEC)) {
             fprintf(stderr, "holofs: pipe: %s\n", strerror(errno));

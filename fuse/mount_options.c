@@ -12,7 +12,7 @@
 enum { EXIT_USAGE = 16 };
 
 static const char known[] = "redundancy=N, compress=off|auto|zstd:L, ecc=auto|scalar|avx2|gfni|cuda, cache=SIZE, commit=SECONDS, "
-                            "clean_rate=SIZE, threads=N, clear_stale, ro, rw, atime, relatime, noatime, strictatime, diratime, nodiratime, "
+                            "clean_rate=SIZE, threads=N, spare=DIR, clear_stale, ro, rw, atime, relatime, noatime, strictatime, diratime, nodiratime, "
                             "allow_other, "
                             "allow_root, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, context=…, and what "
                             "fstab uses (defaults, nofail, noauto, user, _netdev, lazytime, x-…)";
@@ -118,6 +118,10 @@ static int own_option(struct mount_options *o, const char *s)
         if (!number(s + 8, 1, 64, &n))
             return -1;
         o->threads = (unsigned)n;
+    } else if (strncmp(s, "spare=", 6) == 0) {
+        if (s[6] != '/' || strlen(s + 6) >= sizeof(o->spare))
+            return -1;
+        snprintf(o->spare, sizeof(o->spare), "%s", s + 6);
     } else if (strcmp(s, "clear_stale") == 0) {
         o->clear_stale = true;
     } else if (strcmp(s, "noatime") == 0) {
@@ -235,5 +239,6 @@ int mount_options_parse(int argc, char **argv, struct mount_options *out)
     out->source = argv[optind];
     out->target = argv[optind + 1];
     out->store.engine = out->engine[0] ? out->engine : NULL;
+    out->store.spare_dir = out->spare[0] ? out->spare : NULL;
     return add_defaults(out);
 }

@@ -31,13 +31,18 @@ static const struct {
 } files[] = {
     { "stats", 0444, holofs_stats_json }, { "metrics", 0444, holofs_metrics_text }, { "health", 0444, holofs_health_text },
     { "events", 0444, holofs_events_text }, { "config", 0444, holofs_config_json }, { "scrub", 0644, holofs_scrub_text },
-    { "control", 0600, no_text },
+    { "remap", 0444, holofs_remap_json },     { "control", 0600, no_text },
 };
 enum { N_FILES = sizeof(files) / sizeof(files[0]) };
 
 bool virtual_is(uint64_t ino)
 {
     return ino >= VIRTUAL_DIR;
+}
+
+bool virtual_is_slow(uint64_t ino)
+{
+    return ino > VIRTUAL_DIR && ino - VIRTUAL_DIR - 1 < N_FILES && files[ino - VIRTUAL_DIR - 1].text == holofs_remap_json;
 }
 
 uint64_t virtual_lookup(uint64_t parent, const char *name)

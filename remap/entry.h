@@ -13,6 +13,7 @@ enum {
     REMAP_HEADER_SIZE = 4096,
     REMAP_HEADERS = 2,
     REMAP_SPARES_MAX = 64,
+    REMAP_PATHS_MAX = 3000, /* bytes of all directories of spare files together */
     REMAP_BLOCKS_MAX = 1 << 26, /* of all spare files together: 256 GiB; the table takes 9 bytes for each */
     REMAP_LOG_MAX = 1 << 28,    /* bytes of a log that are looked at */
 };
@@ -30,8 +31,11 @@ struct remap_entry {
     uint64_t sum;                /* of the spare block */
 };
 
+/* A spare file; path_len 0: in the store's own folder. */
 struct remap_spare {
     uint32_t number, blocks;
+    uint32_t identity;           /* what the file's header repeats; 0 in the store's own folder, whose files have none */
+    uint16_t path_off, path_len; /* of its directory, in the header's paths */
 };
 
 struct remap_header {
@@ -39,7 +43,14 @@ struct remap_header {
     uint64_t snapshot; /* entries of the snapshot */
     uint32_t n_spares;
     struct remap_spare spare[REMAP_SPARES_MAX];
+    char paths[REMAP_PATHS_MAX]; /* one behind another, not terminated */
 };
+
+/* Add a spare file to the list; dir: an absolute path, or NULL. -ENOSPC if the header has no room for it. */
+int remap_header_add_spare(struct remap_header *h, const struct remap_spare *s, const char *dir);
+
+/* The directory of a spare file into out; "" for the store's own folder. */
+void remap_header_path(const struct remap_header *h, const struct remap_spare *s, char out[REMAP_PATHS_MAX + 1]);
 
 void remap_entry_encode(const struct remap_entry *e, const uint8_t uuid[16], uint8_t out[REMAP_ENTRY_SIZE]);
 

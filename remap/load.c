@@ -266,7 +266,7 @@ static void make_header(struct loader *ld, struct backing *b)
     for (uint32_t number = 0; number < REMAP_SPARES_MAX; number++) {
         uint32_t blocks = spare_blocks(b, number);
         if (blocks)
-            h.spare[h.n_spares++] = (struct remap_spare){ number, blocks };
+            h.spare[h.n_spares++] = (struct remap_spare){ .number = number, .blocks = blocks };
     }
     ld->copy[0].h = h;
     ld->copy[0].valid = true;

@@ -107,10 +107,11 @@ int remap_log_format(struct backing *b, const uint8_t uuid[16], const struct rem
     return rc;
 }
 
-int remap_log_rewrite(struct remap_log *l, struct remap_entry *e, size_t n)
+int remap_log_rewrite(struct remap_log *l, const struct remap_header *spares, struct remap_entry *e, size_t n)
 {
-    struct remap_header h = l->header;
-    h.first = l->next <= REMAP_FIRST_MAX ? l->next : 1;
+    struct remap_header h = spares ? *spares : l->header;
+    h.first = l->next + (spares && slots_of(l) == 0); /* two lists of spare files must not share their F */
+    h.first = h.first <= REMAP_FIRST_MAX ? h.first : 1;
     h.snapshot = n;
     struct remap_image img;
     int rc = remap_image_create(&h, l->uuid, n, &img);
@@ -309,7 +310,7 @@ static void repair(struct remap_log *l, const struct remap_loaded *ld, struct re
     size_t n;
     int rc = ld->lost ? remap_map_entries(map, &e, &n) : copies_repair(l, ld);
     if (rc == 0 && ld->lost) {
-        rc = remap_log_rewrite(l, e, n);
+        rc = remap_log_rewrite(l, NULL, e, n);
         l->repaired += rc == 0 ? REMAP_COPIES : 0;
     }
     free(e);

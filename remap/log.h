@@ -39,9 +39,9 @@ bool remap_log_wants_rewrite(const struct remap_log *l, uint64_t live);
 
 /*
  * Write all copies anew with these entries as snapshot. What was appended before and is not among them is void. Where sequence numbers end the
- * new log begins with 1 again.
+ * new log begins with 1 again. spares: a header with another list of spare files, which is that of the log from then on; NULL.
  */
-int remap_log_rewrite(struct remap_log *l, struct remap_entry *e, size_t n);
+int remap_log_rewrite(struct remap_log *l, const struct remap_header *spares, struct remap_entry *e, size_t n);
 
 enum { REMAP_APPEND_MAX = 64 };
 

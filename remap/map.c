@@ -8,8 +8,9 @@
  *
  * Invariants:
  * 1. filter[s] is the number of remaps of the containers with id % FILTER = s.
- * 2. A spare block is USED exactly if one remap leads to it, and owner[] is that remap's key.
- * 3. used and bad count the states.
+ * 2. A spare block is USED exactly if one remap leads to it, and owner[] of its spare file is that remap's key.
+ * 3. used and bad count the states, of each spare file.
+ * 4. The index of a spare file stays the same while it is there.
  */
 #include "remap/map.h"
 
@@ -24,6 +25,14 @@ enum { FILTER = 16384, SLOTS_MIN = 64 };
 
 enum spare_state { SPARE_FREE, SPARE_USED, SPARE_BAD };
 
+struct spare {
+    bool there;
+    bool closed; /* nothing new goes there */
+    uint32_t number, blocks, used, bad;
+    uint8_t *state;
+    uint64_t *owner;
+};
+
 struct slot {
     uint64_t key;
     struct remap_place place; /* spare = NO_SPARE: empty */
@@ -35,12 +44,8 @@ struct remap_map {
     struct slot *slot;
     uint64_t n_slots, count;
     unsigned shift; /* 64 - log2(n_slots) */
-    uint32_t n_spares;
-    struct remap_spare spare[REMAP_SPARES_MAX];
-    uint64_t base[REMAP_SPARES_MAX]; /* index of a spare file's first block in state and owner */
-    uint8_t *state;
-    uint64_t *owner;
-    uint64_t blocks, used, bad, cursor;
+    struct spare spare[REMAP_SPARES_MAX];
+    struct remap_place cursor; /* where the search for a free block goes on */
 };
 
 static uint64_t key_of(uint32_t container, uint32_t file_block)
@@ -88,26 +93,47 @@ static void filter_add(struct remap_map *m, uint64_t key, bool add)
         atomic_fetch_sub_explicit(f, 1, memory_order_release);
 }
 
+static int spare_init(struct spare *s, uint32_t number, uint32_t blocks)
+{
+    uint8_t *state = calloc(blocks ? blocks : 1, sizeof(*state));
+    uint64_t *owner = calloc(blocks ? blocks : 1, sizeof(*owner));
+    if (!state || !owner) {
+        free(state);
+        free(owner);
+        return -ENOMEM;
+    }
+    *s = (struct spare){ .there = true, .number = number, .blocks = blocks, .state = state, .owner = owner };
+    return 0;
+}
+
+static void spare_fini(struct spare *s)
+{
+    free(s->state);
+    free(s->owner);
+    *s = (struct spare){ 0 };
+}
+
+static void map_free(struct remap_map *m)
+{
+    for (size_t i = 0; i < REMAP_SPARES_MAX; i++)
+        spare_fini(&m->spare[i]);
+    free(m->slot);
+    free(m);
+}
+
 int remap_map_create(const struct remap_header *h, struct remap_map **out)
 {
     struct remap_map *m = calloc(1, sizeof(*m));
     if (!m)
         return -ENOMEM;
-    m->n_spares = h->n_spares;
-    memcpy(m->spare, h->spare, sizeof(m->spare));
-    for (uint32_t i = 0; i < m->n_spares; i++) {
-        m->base[i] = m->blocks;
-        m->blocks += m->spare[i].blocks;
-    }
-    m->state = calloc(m->blocks ? m->blocks : 1, sizeof(*m->state));
-    m->owner = calloc(m->blocks ? m->blocks : 1, sizeof(*m->owner));
     m->n_slots = SLOTS_MIN;
     m->shift = 64 - 6;
-    if (!m->state || !m->owner || slots_create(m->n_slots, &m->slot) != 0) {
-        free(m->state);
-        free(m->owner);
-        free(m);
-        return -ENOMEM;
+    int rc = slots_create(m->n_slots, &m->slot);
+    for (uint32_t i = 0; i < h->n_spares && rc == 0; i++)
+        rc = spare_init(&m->spare[i], h->spare[i].number, h->spare[i].blocks);
+    if (rc) {
+        map_free(m);
+        return rc;
     }
     pthread_rwlock_init(&m->lock, NULL);
     *out = m;
@@ -119,10 +145,7 @@ void remap_map_destroy(struct remap_map *m)
     if (!m)
         return;
     pthread_rwlock_destroy(&m->lock);
-    free(m->slot);
-    free(m->state);
-    free(m->owner);
-    free(m);
+    map_free(m);
 }
 
 void remap_map_clear(struct remap_map *m)
@@ -132,8 +155,14 @@ void remap_map_clear(struct remap_map *m)
         m->slot[i].place.spare = NO_SPARE;
     for (size_t i = 0; i < FILTER; i++)
         atomic_store(&m->filter[i], 0);
-    memset(m->state, SPARE_FREE, m->blocks);
-    m->count = m->used = m->bad = m->cursor = 0;
+    for (size_t i = 0; i < REMAP_SPARES_MAX; i++) {
+        struct spare *s = &m->spare[i];
+        if (s->there)
+            memset(s->state, SPARE_FREE, s->blocks);
+        s->used = s->bad = 0;
+    }
+    m->count = 0;
+    m->cursor = (struct remap_place){ 0 };
     pthread_rwlock_unlock(&m->lock);
 }
 
@@ -166,12 +195,12 @@ int remap_map_reserve(struct remap_map *m)
 
 static void state_set_locked(struct remap_map *m, const struct remap_place *p, enum spare_state state)
 {
-    uint64_t i = m->base[p->spare] + p->block;
-    m->used -= m->state[i] == SPARE_USED;
-    m->bad -= m->state[i] == SPARE_BAD;
-    m->state[i] = (uint8_t)state;
-    m->used += state == SPARE_USED;
-    m->bad += state == SPARE_BAD;
+    struct spare *s = &m->spare[p->spare];
+    s->used -= s->state[p->block] == SPARE_USED;
+    s->bad -= s->state[p->block] == SPARE_BAD;
+    s->state[p->block] = (uint8_t)state;
+    s->used += state == SPARE_USED;
+    s->bad += state == SPARE_BAD;
 }
 
 /* Close the gap that a removed slot leaves in its run. */
@@ -202,16 +231,16 @@ static void drop_locked(struct remap_map *m, uint64_t key, enum spare_state left
 /* Two keys on one spare block mean that a drop was lost: the later remap is the true one. */
 static void add_locked(struct remap_map *m, uint64_t key, const struct remap_place *p)
 {
-    uint64_t i = m->base[p->spare] + p->block;
-    if (m->state[i] == SPARE_USED)
-        drop_locked(m, m->owner[i], SPARE_FREE);
+    struct spare *s = &m->spare[p->spare];
+    if (s->state[p->block] == SPARE_USED)
+        drop_locked(m, s->owner[p->block], SPARE_FREE);
     drop_locked(m, key, SPARE_BAD);
     *slot_find(m, key) = (struct slot){ .key = key, .place = *p };
     m->count++;
     filter_add(m, key, true);
     state_set_locked(m, p, SPARE_USED);
-    m->owner[i] = key;
-    m->cursor = i + 1;
+    s->owner[p->block] = key;
+    m->cursor = (struct remap_place){ .spare = p->spare, .block = p->block + 1 };
 }
 
 /* A removal may pull a later slot into its place, so the same place is looked at again. */
@@ -230,8 +259,8 @@ static void drop_container_locked(struct remap_map *m, uint32_t container)
 
 static bool place_of(const struct remap_map *m, const struct remap_entry *e, struct remap_place *out)
 {
-    for (uint32_t i = 0; i < m->n_spares; i++)
-        if (m->spare[i].number == e->spare && e->spare_block < m->spare[i].blocks) {
+    for (uint32_t i = 0; i < REMAP_SPARES_MAX; i++)
+        if (m->spare[i].there && m->spare[i].number == e->spare && e->spare_block < m->spare[i].blocks) {
             *out = (struct remap_place){ .spare = i, .block = e->spare_block, .sum = e->sum };
             return true;
         }
@@ -240,9 +269,9 @@ static bool place_of(const struct remap_map *m, const struct remap_entry *e, str
 
 static void bad_locked(struct remap_map *m, const struct remap_place *p)
 {
-    uint64_t i = m->base[p->spare] + p->block;
-    if (m->state[i] == SPARE_USED)
-        drop_locked(m, m->owner[i], SPARE_BAD);
+    const struct spare *s = &m->spare[p->spare];
+    if (s->state[p->block] == SPARE_USED)
+        drop_locked(m, s->owner[p->block], SPARE_BAD);
     state_set_locked(m, p, SPARE_BAD);
 }
 
@@ -298,17 +327,27 @@ bool remap_map_has(struct remap_map *m, uint32_t container)
     return found;
 }
 
+/* The next free block of one spare file from `from` on. */
+static bool free_in(const struct spare *s, uint32_t from, uint32_t *block)
+{
+    if (!s->there || s->closed || s->used + s->bad == s->blocks)
+        return false;
+    for (uint32_t i = from; i < s->blocks; i++)
+        if (s->state[i] == SPARE_FREE) {
+            *block = i;
+            return true;
+        }
+    return false;
+}
+
 bool remap_map_next_free(struct remap_map *m, struct remap_place *out)
 {
-    uint32_t spare = 0;
-    for (uint64_t n = 0; n < m->blocks; n++) {
-        uint64_t i = (m->cursor + n) % m->blocks;
-        if (m->state[i] != SPARE_FREE)
+    for (uint32_t n = 0; n <= REMAP_SPARES_MAX; n++) {
+        uint32_t i = (m->cursor.spare + n) % REMAP_SPARES_MAX, block;
+        if (!free_in(&m->spare[i], n == 0 ? m->cursor.block : 0, &block))
             continue;
-        while (spare + 1 < m->n_spares && m->base[spare + 1] <= i)
-            spare++;
-        *out = (struct remap_place){ .spare = spare, .block = (uint32_t)(i - m->base[spare]) };
-        m->cursor = i + 1;
+        *out = (struct remap_place){ .spare = i, .block = block };
+        m->cursor = (struct remap_place){ .spare = i, .block = block + 1 };
         return true;
     }
     return false;
@@ -317,7 +356,14 @@ bool remap_map_next_free(struct remap_map *m, struct remap_place *out)
 void remap_map_counts(struct remap_map *m, struct remap_counts *out)
 {
     pthread_rwlock_rdlock(&m->lock);
-    *out = (struct remap_counts){ .remaps = m->count, .blocks = m->blocks, .used = m->used, .bad = m->bad };
+    *out = (struct remap_counts){ .remaps = m->count };
+    for (size_t i = 0; i < REMAP_SPARES_MAX; i++) {
+        const struct spare *s = &m->spare[i];
+        out->blocks += s->blocks;
+        out->used += s->used;
+        out->bad += s->bad;
+        out->free += s->closed ? 0 : s->blocks - s->used - s->bad;
+    }
     pthread_rwlock_unlock(&m->lock);
 }
 
@@ -342,17 +388,27 @@ static size_t adds_collect(const struct remap_map *m, struct remap_entry *out)
 static size_t bads_collect(const struct remap_map *m, struct remap_entry *out)
 {
     size_t n = 0;
-    for (uint32_t k = 0; k < m->n_spares; k++)
-        for (uint32_t b = 0; b < m->spare[k].blocks; b++)
-            if (m->state[m->base[k] + b] == SPARE_BAD)
-                out[n++] = (struct remap_entry){ .kind = REMAP_SPARE_BAD, .spare = m->spare[k].number, .spare_block = b };
+    for (uint32_t k = 0; k < REMAP_SPARES_MAX; k++) {
+        const struct spare *s = &m->spare[k];
+        for (uint32_t b = 0; b < s->blocks && s->bad; b++)
+            if (s->state[b] == SPARE_BAD)
+                out[n++] = (struct remap_entry){ .kind = REMAP_SPARE_BAD, .spare = s->number, .spare_block = b };
+    }
+    return n;
+}
+
+static uint64_t bads(const struct remap_map *m)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < REMAP_SPARES_MAX; i++)
+        n += m->spare[i].bad;
     return n;
 }
 
 int remap_map_entries(struct remap_map *m, struct remap_entry **out, size_t *n)
 {
     pthread_rwlock_rdlock(&m->lock);
-    size_t most = (size_t)(m->count + m->bad);
+    size_t most = (size_t)(m->count + bads(m));
     struct remap_entry *e = malloc((most ? most : 1) * sizeof(*e));
     if (e) {
         *n = adds_collect(m, e);
@@ -361,4 +417,54 @@ int remap_map_entries(struct remap_map *m, struct remap_entry **out, size_t *n)
     }
     pthread_rwlock_unlock(&m->lock);
     return e ? 0 : -ENOMEM;
+}
+
+/* ---- spare files that come and go ---- */
+
+int remap_map_spare_add(struct remap_map *m, uint32_t number, uint32_t blocks, uint32_t *index)
+{
+    struct spare fresh;
+    uint32_t i = 0;
+    while (i < REMAP_SPARES_MAX && m->spare[i].there)
+        i++;
+    int rc = i < REMAP_SPARES_MAX ? spare_init(&fresh, number, blocks) : -ENOSPC;
+    if (rc)
+        return rc;
+    pthread_rwlock_wrlock(&m->lock);
+    m->spare[i] = fresh;
+    pthread_rwlock_unlock(&m->lock);
+    *index = i;
+    return 0;
+}
+
+void remap_map_spare_remove(struct remap_map *m, uint32_t index)
+{
+    pthread_rwlock_wrlock(&m->lock);
+    spare_fini(&m->spare[index]);
+    pthread_rwlock_unlock(&m->lock);
+}
+
+void remap_map_spare_close(struct remap_map *m, uint32_t index, bool closed)
+{
+    pthread_rwlock_wrlock(&m->lock);
+    m->spare[index].closed = closed;
+    pthread_rwlock_unlock(&m->lock);
+}
+
+void remap_map_spare_free(struct remap_map *m, const struct remap_place *p)
+{
+    pthread_rwlock_wrlock(&m->lock);
+    if (m->spare[p->spare].state[p->block] == SPARE_BAD)
+        state_set_locked(m, p, SPARE_FREE);
+    pthread_rwlock_unlock(&m->lock);
+}
+
+bool remap_map_spare(struct remap_map *m, uint32_t index, struct remap_spare_counts *out)
+{
+    pthread_rwlock_rdlock(&m->lock);
+    const struct spare *s = &m->spare[index];
+    bool there = s->there;
+    *out = (struct remap_spare_counts){ .number = s->number, .blocks = s->blocks, .used = s->used, .bad = s->bad, .closed = s->closed };
+    pthread_rwlock_unlock(&m->lock);
+    return there;
 }

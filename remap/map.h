@@ -23,6 +23,12 @@ struct remap_place {
 
 struct remap_counts {
     uint64_t remaps, blocks, used, bad;
+    uint64_t free; /* in spare files that are not closed */
+};
+
+struct remap_spare_counts {
+    uint32_t number, blocks, used, bad;
+    bool closed;
 };
 
 /* An empty table over the spare files of a header. */
@@ -46,6 +52,20 @@ bool remap_map_has(struct remap_map *m, uint32_t container);
 bool remap_map_next_free(struct remap_map *m, struct remap_place *out);
 
 void remap_map_counts(struct remap_map *m, struct remap_counts *out);
+
+/*
+ * Spare files that come and go. An index stays the same while its file is there; remap_map_create() takes them from 0 on in the order of the
+ * header. Add: -ENOSPC beyond REMAP_SPARES_MAX, -ENOMEM. Remove: nothing may lead there any more. Close: nothing new goes there.
+ */
+int remap_map_spare_add(struct remap_map *m, uint32_t number, uint32_t blocks, uint32_t *index);
+void remap_map_spare_remove(struct remap_map *m, uint32_t index);
+void remap_map_spare_close(struct remap_map *m, uint32_t index, bool closed);
+
+/* A block that counts as bad is free: it never failed. What the log says of it is for the caller to put right. */
+void remap_map_spare_free(struct remap_map *m, const struct remap_place *p);
+
+/* False if there is no spare file with this index (0 … REMAP_SPARES_MAX − 1). */
+bool remap_map_spare(struct remap_map *m, uint32_t index, struct remap_spare_counts *out);
 
 /* The whole table as entries without sequence numbers: adds, then bad spare blocks. The caller frees *out. */
 int remap_map_entries(struct remap_map *m, struct remap_entry **out, size_t *n);

@@ -17,7 +17,8 @@ enum { SUPER_LABEL_MAX = 64, SUPER_CLEAN = 1, SUPER_GARBAGE = 2 };
 #define SUPER_RO_COMPAT_KNOWN UINT64_C(0)
 #define SUPER_INCOMPAT_MOVES UINT64_C(1) /* the log may hold moves */
 #define SUPER_INCOMPAT_UNDO UINT64_C(2)  /* neither what it was before a repair nor what that made of it: opens for nobody */
-#define SUPER_INCOMPAT_KNOWN SUPER_INCOMPAT_MOVES
+#define SUPER_INCOMPAT_SPARES UINT64_C(4) /* spare files may be in other directories */
+#define SUPER_INCOMPAT_KNOWN (SUPER_INCOMPAT_MOVES | SUPER_INCOMPAT_SPARES)
 
 struct superblock {
     uint32_t version;

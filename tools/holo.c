@@ -11,13 +11,14 @@
 #include "tools/holo_events.h"
 #include "tools/holo_mount.h"
 #include "tools/holo_protect.h"
+#include "tools/holo_remap.h"
 #include "tools/holo_scrub.h"
 #include "tools/holo_status.h"
 
 static int usage(void)
 {
-    fprintf(stderr, "holo: usage: holo status [MNT] [--json] | scrub COMMAND [OPTIONS] MNT | clean [--wait] MNT | seal MNT | sync MNT | "
-                    "events [OPTIONS] MNT | protect [OPTIONS] PATH | dump WHAT FILE [OPTIONS] | bench ecc|remap [OPTIONS]\n");
+    fprintf(stderr, "holo: usage: holo status [MNT] [--json] | scrub COMMAND [OPTIONS] MNT | remap COMMAND [OPTIONS] MNT | clean [--wait] MNT | "
+                    "seal MNT | sync MNT | events [OPTIONS] MNT | protect [OPTIONS] PATH | dump WHAT FILE [OPTIONS] | bench ecc|remap [OPTIONS]\n");
     return EXIT_USAGE;
 }
 
@@ -42,6 +43,8 @@ int main(int argc, char **argv)
         return holo_bench_remap(argc - 2, argv + 2);
     if (argc > 2 && strcmp(argv[1], "scrub") == 0)
         return holo_scrub(argc - 1, argv + 1);
+    if (argc > 2 && strcmp(argv[1], "remap") == 0)
+        return holo_remap(argc - 1, argv + 1);
     if (argc > 2 && strcmp(argv[1], "events") == 0)
         return holo_events(argc - 1, argv + 1);
     if (argc > 2 && strcmp(argv[1], "protect") == 0)

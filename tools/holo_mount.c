@@ -56,14 +56,19 @@ int holo_control(const char *mnt, const char *command)
 
 json_t *holo_stats(const char *mnt)
 {
+    return holo_json(mnt, "stats");
+}
+
+json_t *holo_json(const char *mnt, const char *name)
+{
     json_error_t why;
-    FILE *f = holo_open(mnt, "stats");
+    FILE *f = holo_open(mnt, name);
     if (!f)
         return NULL;
     json_t *o = json_loadf(f, 0, &why);
     fclose(f);
     if (!o)
-        fprintf(stderr, "holo: %s: stats cannot be understood: %s\n", mnt, why.text);
+        fprintf(stderr, "holo: %s: %s cannot be understood: %s\n", mnt, name, why.text);
     return o;
 }
 

@@ -23,6 +23,9 @@ int holo_control(const char *mnt, const char *command);
 /* The statistics; the caller's to give back. NULL with a message. */
 json_t *holo_stats(const char *mnt);
 
+/* The same of another file of .holo that is one JSON object. */
+json_t *holo_json(const char *mnt, const char *name);
+
 /* A member that is a number, 0 if there is none. */
 long long holo_count(json_t *o, const char *key);
 

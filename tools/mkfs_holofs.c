@@ -10,11 +10,12 @@
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 16 };
 
-enum { OPT_SIZE = 256, OPT_CONTAINER, OPT_WIDTH, OPT_SPARE, OPT_SEED, OPT_RING };
+enum { OPT_SIZE = 256, OPT_CONTAINER, OPT_WIDTH, OPT_SPARE, OPT_SPARE_DIR, OPT_SEED, OPT_RING };
 
 static const struct option longs[] = {
     { "size", required_argument, NULL, OPT_SIZE },      { "container-size", required_argument, NULL, OPT_CONTAINER },
     { "stripe-width", required_argument, NULL, OPT_WIDTH }, { "spare", required_argument, NULL, OPT_SPARE },
+    { "spare-dir", required_argument, NULL, OPT_SPARE_DIR },
     { "seed", required_argument, NULL, OPT_SEED },      { "ring-size", required_argument, NULL, OPT_RING },
     { "help", no_argument, NULL, 'h' },                 { "version", no_argument, NULL, 'V' },
     { 0 },
@@ -31,6 +32,7 @@ static void help(void)
            "  --stripe-width K      data blocks of a stripe, 2 to 235 (default 64)\n"
            "  --ring-size SIZE      size of the journal, of which there are two\n"
            "  --spare SIZE          preallocated space for remapped blocks\n"
+           "  --spare-dir DIR       as much again in DIR, an absolute path, best on another disk\n"
            "  --seed N              seed of the wave code (default 0)\n"
            "  -f                    replace a store that is there\n");
 }
@@ -80,6 +82,9 @@ static int option(int c, const char *value, struct holofs_geometry *g)
         return 0;
     case OPT_SPARE:
         return parse_size(value, &g->spare_bytes) && g->spare_bytes <= UINT64_C(1) << 38 ? 0 : bad("not a size up to 256G", value);
+    case OPT_SPARE_DIR:
+        g->spare_dir = value;
+        return value[0] == '/' ? 0 : bad("not an absolute path", value);
     case OPT_SEED:
         if (!parse_number(value, 0, UINT32_MAX, &n))
             return bad("seed must be a 32-bit number", value);

@@ -43,7 +43,7 @@ static void step_header(struct fuzz_in *in, struct files *f, bool raw)
     uint8_t copies = take_copies(in), block[REMAP_HEADER_SIZE];
     struct remap_header h = { .first = 1 + in_u8(in), .snapshot = in_u8(in) % 16, .n_spares = 1 + in_u8(in) % 3u };
     for (uint32_t i = 0; i < h.n_spares; i++)
-        h.spare[i] = (struct remap_spare){ i, SPARE_BLOCKS };
+        h.spare[i] = (struct remap_spare){ .number = i, .blocks = SPARE_BLOCKS };
     remap_header_encode(&h, fuzz_uuid, block);
     if (raw) {
         in_bytes(in, block + 32, 64);

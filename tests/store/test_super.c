@@ -129,7 +129,9 @@ static void features_decide_between_writing_reading_and_refusing(void **state)
     assert_int_equal(super_check_features(&sb), -EROFS);
     sb.incompat = SUPER_INCOMPAT_UNDO;
     assert_int_equal(super_check_features(&sb), -HOLO_EUNDO);
-    sb.incompat = 4;
+    sb.incompat = SUPER_INCOMPAT_SPARES;
+    assert_int_equal(super_check_features(&sb), -EROFS);
+    sb.incompat = 8;
     assert_int_equal(super_check_features(&sb), -HOLO_EFEATURE);
 }
 
