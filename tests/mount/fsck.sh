@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# fsck.sh: holofsck's --mapfile on an ext4, --path, the file of --resume.
+# fsck.sh: holofsck's --mapfile on an ext4, --path, the file of --resume, --undo and --undo-apply.
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 holo_only
@@ -22,7 +22,7 @@ holo_work
 image=$WORK/image disk=$WORK/disk
 truncate -s 300M "$image"
 mkfs.ext4 -q -b 4096 "$image" && mkdir "$disk" && mount -o loop "$image" "$disk" || { t_fail "an ext4 on a loop device"; exit 1; }
-trap 'umount "$disk" 2>/dev/null || umount -l "$disk"; holo_finish' EXIT
+trap 'umount "$WORK/small" 2>/dev/null; umount "$disk" 2>/dev/null || umount -l "$disk"; holo_finish' EXIT
 STORE=$disk/store
 holo_new --container-size 2M -R 2 --ring-size 4M
 mkdir "$MNT/a" "$MNT/b"
@@ -79,6 +79,36 @@ echo '{"uuid":"00000000000000000000000000000000","next_container":3}' >"$WORK/po
 refused "a position of another store" 'another store' "$BIN/holofsck" -n --resume "$WORK/position" "$STORE"
 echo nonsense >"$WORK/position"
 refused "no position" 'not a file' "$BIN/holofsck" -n --resume "$WORK/position" "$STORE"
+
+# A repair, and back: with all of its undo file, and when that finds no room.
+bytes() { # all names and bytes of the store
+    (cd "$STORE" && find . -type f -exec b2sum {} + | sort && find . -type d | sort)
+}
+undo=$WORK/undo
+for i in 30 31 32 200; do dd if=/dev/urandom of="$file" bs=4096 seek=$i count=1 conv=notrunc status=none; done
+rm "$STORE/superblock.4" "$STORE/remap.1"
+dd if=/dev/urandom of="$STORE/index.db" bs=4096 seek=2 count=1 conv=notrunc status=none
+bytes >"$WORK/before"
+refused "--undo in the store" 'in the store' "$BIN/holofsck" -y --undo "$STORE/undo" "$STORE"
+t_not "--undo with -n" "$BIN/holofsck" -n --undo "$undo" "$STORE"
+refused "an undo file that there is not" 'No such file' "$BIN/holofsck" --undo-apply "$undo" "$STORE"
+fsck 1 "a repair with --undo" -y --json --undo "$undo"
+fsck 0 "it is right then" -n
+refused "an undo file that is not empty" 'not empty' "$BIN/holofsck" -y --undo "$undo" "$STORE"
+t "undone" "$BIN/holofsck" --undo-apply "$undo" "$STORE"
+t_eq "every byte of the store is as it was before the repair" "$(cat "$WORK/before")" "$(bytes)"
+fsck 4 "and as bad" -n
+mkdir "$WORK/small" && mount -t tmpfs -o size=200k none "$WORK/small"
+fsck 13 "a full undo file stops the repair" -y --undo "$WORK/small/undo"
+t "a full undo file: one line" grep -q 'small/undo: the repair could not go on: No space left' "$WORK/fsck.err"
+t "undone as far as it came" "$BIN/holofsck" --undo-apply "$WORK/small/undo" "$STORE"
+t_eq "and every byte is as it was" "$(cat "$WORK/before")" "$(bytes)"
+umount "$WORK/small"
+fsck 1 "repaired" -y --json --undo "$WORK/undo2"
+holo_mount
+refused "a mounted store" 'in use' "$BIN/holofsck" --undo-apply "$WORK/undo2" "$STORE"
+holo_umount
+refused "a store that was mounted since" 'changed since' "$BIN/holofsck" --undo-apply "$WORK/undo2" "$STORE"
 
 holo_mount
 t_eq "every byte is as it was" "$(cat "$WORK/sums")" "$( (cd "$MNT" && find . -type f -exec b2sum {} +) | sort)"
