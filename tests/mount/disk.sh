@@ -93,6 +93,9 @@ trouble_below() { # trouble_below NAME command…: the command breaks the disk
     fi
     t "$name: events tell" within 5 told write_trouble
     t_eq "$name: health tells" degraded "$(health)"
+    t_eq "$name: and holo status, by its exit code" 1 "$("$BIN/holo" status "$MNT" >"$WORK/status"; echo $?)"
+    t "$name: why, and what to do" grep -A 1 'cannot be written now' "$WORK/status"
+    t "$name: and holo events" grep -q 'write_trouble: writing fails for now' <("$BIN/holo" events "$MNT")
     disk_back
     t "$name: everything acknowledged is there when the disk is back" same "$WORK/acked"
     t "$name: and it is written again" put "after-$name" 700

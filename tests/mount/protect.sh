@@ -154,6 +154,8 @@ rm "$disk/filler/rest"
 mkdir "$MNT/folder" && cp "$MNT/file" "$MNT/folder/copy" && : >"$MNT/folder/empty" && truncate -s 10G "$MNT/folder/hole" && ln -s copy "$MNT/folder/link"
 t_eq "a folder: all files in it" 0 "$(protect "$MNT/folder")"
 t_eq "and their bytes" "3 $((5 << 20))" "$(said '"\(.files) \(.sealed_bytes + .unsealed_bytes)"')"
+t_eq "and none of them bad" "0 0" "$(said '"\(.bad_blocks) \(.weak | length)"')"
+t "in words as well" grep -q '3 files, ' <("$BIN/holo" protect "$MNT/folder")
 t_eq "not of this filesystem" 8 "$(protect "$WORK/copy")"
 t_eq "nothing there" 8 "$(protect "$MNT/nothing")"
 refused "wrong use" usage "$BIN/holo" protect --frobnicate "$MNT"

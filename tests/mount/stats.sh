@@ -31,7 +31,8 @@ virtual_files() {
         t ".holo/$f exists" test -e "$MNT/.holo/$f"
     done
     t "stats is JSON" jq -e 'type == "object"' "$MNT/.holo/stats"
-    for key in repaired_blocks remapped_blocks lost_blocks exposed_bytes containers wave_ecc_metrics gpu pools engine; do
+    for key in repaired_blocks remapped_blocks lost_blocks exposed_bytes containers wave_ecc_metrics gpu pools engine space health_reasons \
+        mounted_s read_only store verified_30d_bytes; do
         has_key $key
     done
     t "metrics is Prometheus text" test "$(grep -cvE '^(#.*|[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^}]*\})? [-+0-9.eE]+(NaN|Inf)?)$' "$MNT/.holo/metrics")" -eq 0

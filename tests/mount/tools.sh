@@ -72,6 +72,24 @@ followed() {
     t "events that are followed are those that there are, each once" cmp "$MNT/.holo/events" "$WORK/follow"
 }
 
+scrubbed() {
+    "$BIN/holo" scrub start --rate 1M "$MNT"
+    t_eq "a scrub goes on" 0 "$(status "$MNT")"
+    says "and how far it is" '^scrub +running, [0-9.]+ %.*: 0 bad blocks'
+    "$BIN/holo" scrub cancel "$MNT"
+}
+
+read_only() {
+    holo_umount
+    holo_mount ro,allow_other
+    t_eq "for reading only: healthy" 0 "$(status "$MNT")"
+    says "and told" '^mount +since 20.* for reading only$'
+    t_eq "what it survives can be asked" 0 "$("$BIN/holo" protect "$MNT/a file" >/dev/null; echo $?)"
+    t_eq "all of it is sealed" 3145728 "$("$BIN/holo" protect --json "$MNT" | jq .sealed_bytes)"
+    holo_umount
+    holo_mount
+}
+
 lost() {
     garbage 10 $((blocks / 2))
     t_not "half of a container is too much" cmp "$WORK/copy" "$MNT/a file"
@@ -92,4 +110,6 @@ file=$(find "$STORE/containers" -name '*.hc' -size +2M | sort | head -n 1)
 blocks=$(($(stat -c %s "$file") / 4096))
 repaired
 followed
+scrubbed
+read_only
 lost
