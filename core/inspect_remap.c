@@ -40,9 +40,17 @@ static int emit_header(struct inspect *in, const struct remap_header *h)
 {
     int e = inspect_emit(in, json_pack("{s:s, s:I, s:I, s:I}", "what", "header", "first", (json_int_t)h->first, "snapshot",
                                        (json_int_t)h->snapshot, "spare_files", (json_int_t)h->n_spares));
-    for (uint32_t i = 0; i < h->n_spares && !e; i++)
-        e = inspect_emit(in, json_pack("{s:s, s:I, s:I}", "what", "spare", "number", (json_int_t)h->spare[i].number, "blocks",
-                                       (json_int_t)h->spare[i].blocks));
+    for (uint32_t i = 0; i < h->n_spares && !e; i++) {
+        char path[REMAP_PATHS_MAX + 1];
+        json_t *o = json_pack("{s:s, s:I, s:I}", "what", "spare", "number", (json_int_t)h->spare[i].number, "blocks",
+                              (json_int_t)h->spare[i].blocks);
+        remap_header_path(h, &h->spare[i], path);
+        if (o && *path) {
+            json_object_set_new(o, "directory", inspect_text(path, strlen(path)));
+            json_object_set_new(o, "identity", json_integer((json_int_t)h->spare[i].identity));
+        }
+        e = inspect_emit(in, o);
+    }
     return e;
 }
 

@@ -281,18 +281,23 @@ struct spares {
     struct unknown *u;
     struct backing *b;
     struct remap_table *table;
-    struct map map[64];
-    bool mapped[64];
+    struct remap_spare_info *info;
+    size_t n;
+    uint8_t uuid[16];
+    struct map map[REMAP_SPARE_FILES_MAX]; /* of info[i], once mapped[i] */
+    bool mapped[REMAP_SPARE_FILES_MAX];
 };
 
 static void spares_fini(struct spares *s)
 {
+    for (size_t i = 0; i < s->n; i++)
+        free(s->map[i].v);
+    if (s->info)
+        remap_spares_free(s->info, s->n);
     if (s->table)
         remap_close(s->table);
     if (s->b)
         s->b->ops->close(s->b);
-    for (size_t i = 0; i < 64; i++)
-        free(s->map[i].v);
 }
 
 static int spares_open(struct spares *s)
@@ -304,7 +309,28 @@ static int spares_open(struct spares *s)
         e = super_read(s->b, &sb, &vote);
     if (!e)
         e = remap_open(s->b, sb.uuid, true, &s->table);
-    return e ? unknown(s->u, s->store, "its remap table cannot be read") : 1;
+    if (!e)
+        e = remap_spares(s->table, &s->info, &s->n);
+    if (e)
+        return unknown(s->u, s->store, "its remap table cannot be read");
+    memcpy(s->uuid, sb.uuid, sizeof(s->uuid));
+    return 1;
+}
+
+/* FORMAT.md, «Spare files»: in a directory elsewhere the name has the uuid, and a header comes before block 0. */
+static int map_spare(struct spares *s, size_t i)
+{
+    char name[80], uuid[33];
+    const struct remap_spare_info *f = &s->info[i];
+    for (int k = 0; k < 16; k++)
+        snprintf(uuid + 2 * k, 3, "%02x", s->uuid[k]);
+    if (f->directory)
+        snprintf(name, sizeof(name), "holofs-%s-%04u.spare", uuid, (unsigned)f->number);
+    else
+        snprintf(name, sizeof(name), "spare/%04u.spare", (unsigned)f->number);
+    int e = s->mapped[i] ? 1 : map_file(f->directory ? f->directory : s->store, name, &s->map[i], s->u);
+    s->mapped[i] = e > 0;
+    return e;
 }
 
 struct search {
@@ -318,19 +344,20 @@ struct search {
 static int add_remapped(void *arg, uint32_t container, uint32_t file_block, uint32_t spare, uint32_t spare_block)
 {
     struct search *q = arg;
-    char name[32];
+    struct spares *s = q->s;
     uint32_t group, member;
-    if (container != q->c->id || file_block >= medium_file_blocks(q->c) || is_bad(q->c, file_block) || spare >= 64)
+    size_t i = 0;
+    if (container != q->c->id || file_block >= medium_file_blocks(q->c) || is_bad(q->c, file_block))
         return 0;
-    if (!q->s->mapped[spare]) {
-        snprintf(name, sizeof(name), "spare/%04u.spare", (unsigned)spare);
-        q->e = map_file(q->s->store, name, &q->s->map[spare], q->s->u);
-        if (q->e <= 0)
-            return -ECANCELED;
-        q->s->mapped[spare] = true;
-    }
+    while (i < s->n && s->info[i].number != spare)
+        i++;
+    if (i == s->n)
+        return 0;
+    q->e = map_spare(s, i);
+    if (q->e <= 0)
+        return -ECANCELED;
     locate(q->c, file_block, &group, &member);
-    return add_block(q->items, &q->s->map[spare], spare_block, group, member);
+    return add_block(q->items, &s->map[i], spare_block + (s->info[i].directory ? 1 : 0), group, member);
 }
 
 /* The blocks of a container that are right, with their places. */

@@ -133,13 +133,19 @@ static void only_the_container_of_the_file_is_told(void **state)
     victim_stop(&v);
 }
 
-/* Have these blocks of the container on spares, one behind the other, and garbage where they were. */
-static void remap_blocks(struct victim *v, const uint32_t *block, uint32_t n)
+/* Have these blocks of the container on spares, one behind the other, and garbage where they were. elsewhere: a directory, or NULL. */
+static void remap_blocks(struct victim *v, const uint32_t *block, uint32_t n, const char *elsewhere)
 {
     struct backing *b;
     struct remap_table *t;
+    uint64_t left;
+    uint32_t number;
     assert_int_equal(backing_posix_open(v->r.dir, false, &b), 0);
     assert_int_equal(remap_open(b, v->h.uuid, false, &t), 0);
+    if (elsewhere) {
+        assert_int_equal(remap_spare_add(t, elsewhere, 16, &number), 0);
+        assert_int_equal(remap_spare_empty(t, 0, &left), 0); /* nothing new goes there */
+    }
     for (uint32_t i = 0; i < n; i++) {
         assert_int_equal(remap_add(t, v->h.id, block[i], v->good + (size_t)block[i] * RIG_BLOCK), 0);
         ruin(v, block[i], 1, i);
@@ -149,18 +155,18 @@ static void remap_blocks(struct victim *v, const uint32_t *block, uint32_t n)
 }
 
 /* More members of a stripe than it can lose lie side by side in the spare file: that is where a burst hurts. */
-static void remapped_blocks_count_where_they_are(void **state)
+static void expect_remapped_blocks_to_count(bool elsewhere)
 {
     struct victim v;
     struct statfs fs;
     uint32_t n, block[ECC_M_MAX + 1];
     uint64_t burst;
-    char why[4400], shm[sizeof(v.r.dir)];
-    (void)state;
+    char why[4400], shm[sizeof(v.r.dir)], spares[] = "/var/tmp/holofs-core-XXXXXX";
     victim_start(&v);
     for (unsigned i = 0; i <= v.h.m; i++)
         block[i] = member_block(&v, 1, i);
-    remap_blocks(&v, block, v.h.m + 1);
+    assert_non_null(mkdtemp(spares));
+    remap_blocks(&v, block, v.h.m + 1, elsewhere ? spares : NULL);
     rig_open(&v.r);
     uint8_t *told = judge_all(&v.r, rig_find(&v.r, RIG_ROOT, "large"), v.h.id, &n);
     rig_close(&v.r);
@@ -187,9 +193,17 @@ static void remapped_blocks_count_where_they_are(void **state)
     if (!known)
         print_message("/var/tmp does not say where files are: %s\n", why);
     rig_remove_tree(dir);
+    rig_remove_tree(spares);
     free(wanted);
     free(told);
     victim_stop(&v);
+}
+
+static void remapped_blocks_count_where_they_are(void **state)
+{
+    (void)state;
+    expect_remapped_blocks_to_count(false);
+    expect_remapped_blocks_to_count(true);
 }
 
 int main(void)
