@@ -210,6 +210,12 @@ static int place_of(struct holofs *fs, const char *given, char out[PATH_MAX])
         say(fs, "%s: %s", given, e == EINVAL ? "an absolute path is needed" : strerror(e));
         return -e;
     }
+    json_t *text = json_string(out);
+    json_decref(text);
+    if (!text) {
+        say(fs, "the name of that directory is not UTF-8");
+        return -EINVAL;
+    }
     if (!is_below(out, fs->path) && (!fs->opt.mountpoint || !is_below(out, fs->opt.mountpoint)))
         return 0;
     say(fs, "%s: is in the store or in its own tree; a spare file elsewhere is to be on another disk", out);

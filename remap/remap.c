@@ -82,6 +82,7 @@ static void file_open(struct remap_table *t, uint32_t index, const struct remap_
     if (rc && t->state[index] == REMAP_SPARE_OK)
         log_err("spare %04u%s%s: %s", (unsigned)s->number, *path ? " in " : "", path, holo_strerror(rc));
     pthread_rwlock_wrlock(&t->files);
+    spare_file_close(&t->file[index]);
     t->file[index] = f;
     pthread_rwlock_unlock(&t->files);
     state_set(t, index, rc ? REMAP_SPARE_AWAY : REMAP_SPARE_OK);
@@ -314,7 +315,10 @@ int remap_add(struct remap_table *t, uint32_t container, uint32_t file_block, co
     return rc;
 }
 
-/* Files that were away may be back, and what failed may not fail any more. */
+/*
+ * Files that were away may be back, what failed may not fail any more, and a disk may be gone. One that was pulled out and put in again is behind
+ * other descriptors than those that are open.
+ */
 static void files_try_again(struct remap_table *t)
 {
     const struct remap_header *h = remap_log_header(t->log);
@@ -322,9 +326,8 @@ static void files_try_again(struct remap_table *t)
     for (uint32_t i = 0; i < REMAP_SPARES_MAX; i++) {
         if (!remap_map_spare(t->map, i, &c))
             continue;
-        if (t->state[i] == REMAP_SPARE_FAILING)
-            state_set(t, i, REMAP_SPARE_OK);
-        if (t->state[i] == REMAP_SPARE_AWAY)
+        bool well = t->state[i] == REMAP_SPARE_OK && spare_file_answers(&t->file[i], c.blocks, t->scratch);
+        if (!well && t->state[i] != REMAP_SPARE_LEAVING)
             file_open(t, i, spare_of(h, c.number));
     }
 }

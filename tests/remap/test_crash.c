@@ -19,10 +19,27 @@ struct model {
     struct known k[CONTAINERS][BLOCKS];
 };
 
+/* A spare file comes, or goes if the others have room. What it answers to that counts as done. */
+static int spare_step(struct rig *r, uint64_t *seed)
+{
+    uint32_t number = (uint32_t)(rig_random(seed) % 4);
+    uint64_t left;
+    if (rig_random(seed) % 2)
+        return remap_spare_add(r->t, NULL, 32, &number);
+    int rc = remap_spare_empty(r->t, number, &left);
+    if (rc == 0 && left == 0)
+        rc = remap_spare_remove(r->t, number);
+    if (rc)
+        remap_spare_keep(r->t, number);
+    return rc == -ENOENT || rc == -HOLO_EREMAPFULL ? 0 : rc;
+}
+
 /* One operation. Returns what it returned; the model knows what is certain and what is possible. */
 static int step(struct rig *r, struct model *m, uint32_t i, uint64_t *seed)
 {
     uint32_t c = (uint32_t)(rig_random(seed) % CONTAINERS), b = (uint32_t)(rig_random(seed) % BLOCKS);
+    if (rig_random(seed) % 12 == 0)
+        return spare_step(r, seed);
     if (rig_random(seed) % 10 < 8) {
         struct known *k = &m->k[c][b];
         int rc = rig_add(r, c, b, i);

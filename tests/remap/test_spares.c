@@ -2,6 +2,9 @@
 /* test_spares.c: spare files come and go, in the store's folder and in directories elsewhere, which may not be there. */
 #include "tests/remap/rig.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "remap/entry.h"
 
 enum { BLK = REMAP_BLOCK_SIZE };
@@ -449,6 +452,34 @@ static void a_spare_file_that_fails_is_passed_over_and_tried_again(void **state)
     world_fini(&w);
 }
 
+static void a_disk_that_is_pulled_out_while_mounted_comes_back(void **state)
+{
+    (void)state;
+    struct world w;
+    unsigned bad;
+    uint8_t got[BLK];
+    world_init(&w, 2);
+    uint32_t number = spare_add(&w, "/disk/a", 20);
+    add(&w, 0, 12);
+    backing_fault_add(w.a.fault, &(struct fault_rule){ .ops = FAULT_READ | FAULT_WRITE | FAULT_SYNC | FAULT_OPEN, .err = EIO });
+    assert_int_equal(remap_read(w.r->t, 1, 5, got), -EIO);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(remap_check(w.r->t, &bad), 0);
+        assert_int_equal(info(&w, number).state, REMAP_SPARE_AWAY);
+        assert_int_equal(info(&w, number).error, -EIO);
+        assert_int_equal(rig_add(w.r, 1, 5, 0), -HOLO_EREMAPFULL);
+    }
+    backing_fault_clear(w.a.fault);
+    assert_int_equal(remap_check(w.r->t, &bad), 0);
+    assert_int_equal(info(&w, number).state, REMAP_SPARE_OK);
+    expect(&w, 12);
+    add(&w, 12, 22);
+    assert_int_equal(rig_stats(w.r).spare_bad, 0);
+    world_reopen(&w);
+    expect(&w, 22);
+    world_fini(&w);
+}
+
 /* Reads fail and the block is rebuilt: where the whole file does not answer, the blocks are not bad. */
 static void a_spare_file_that_does_not_answer_has_no_bad_blocks(void **state)
 {
@@ -512,6 +543,50 @@ static void a_test_names_what_is_not_right_on_spares(void **state)
     s.n = 0;
     assert_int_equal(remap_test(w.r->t, note, &s, &tested), 0);
     assert_int_equal(s.n, 7);
+    world_fini(&w);
+}
+
+/* ---- readers beside it ---- */
+
+struct readers {
+    struct world *w;
+    _Atomic bool stop;
+};
+
+static void *reader(void *arg)
+{
+    struct readers *s = arg;
+    uint64_t tested;
+    while (!atomic_load(&s->stop)) {
+        expect(s->w, 10);
+        rig_stats(s->w->r);
+        assert_int_equal(remap_test(s->w->r->t, note, NULL, &tested), 0);
+        assert_int_equal(tested, 10);
+    }
+    return NULL;
+}
+
+static void readers_find_every_block_while_files_come_and_go(void **state)
+{
+    (void)state;
+    struct world w;
+    struct readers s = { .w = &w };
+    pthread_t t[2];
+    unsigned bad;
+    world_init(&w, 12);
+    add(&w, 0, 10);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, reader, &s), 0);
+    for (uint32_t i = 0, old = 0; i < 40; i++) {
+        uint32_t fresh = spare_add(&w, i % 3 ? "/disk/a" : NULL, 12);
+        assert_int_equal(empty_and_remove(&w, old), 0);
+        assert_int_equal(remap_check(w.r->t, &bad), 0);
+        assert_int_equal(bad, 0);
+        old = fresh;
+    }
+    atomic_store(&s.stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
     world_fini(&w);
 }
 
@@ -607,8 +682,10 @@ int main(void)
         cmocka_unit_test(one_that_stays_away_can_be_given_up),
         cmocka_unit_test(a_wrong_file_is_neither_believed_nor_written),
         cmocka_unit_test(a_spare_file_that_fails_is_passed_over_and_tried_again),
+        cmocka_unit_test(a_disk_that_is_pulled_out_while_mounted_comes_back),
         cmocka_unit_test(a_spare_file_that_does_not_answer_has_no_bad_blocks),
         cmocka_unit_test(a_test_names_what_is_not_right_on_spares),
+        cmocka_unit_test(readers_find_every_block_while_files_come_and_go),
         cmocka_unit_test(every_cut_while_spare_files_come_and_go_loses_nothing),
     };
     print_message("seed %#llx\n", (unsigned long long)rig_seed);
