@@ -17,7 +17,7 @@ struct copen {
     _Atomic(struct ctable *) *table; /* table blocks read so far, h.table_blocks pointers */
     bool cached;               /* by the table of containers: damage met here asks for a scrub */
     uint32_t refs;             /* CTAB; 1 is the table's own */
-    struct piece *pieces;      /* the directory, for messages, once read; REPAIR */
+    struct piece *pieces;      /* the directory, for messages and checks, by place, once read; REPAIR */
     size_t n_pieces;
 };
 
@@ -58,6 +58,9 @@ int ctab_each(struct holofs *fs, int (*cb)(void *arg, uint32_t id), void *arg);
 /* An open sealed container; copen_put gives it back. A damaged header is read from its other copy. */
 int copen_get(struct holofs *fs, uint32_t id, struct copen **out);
 void copen_put(struct holofs *fs, struct copen *o);
+
+/* The entries of its directory that are right, by place in the container; *out is good as long as o. */
+size_t container_pieces(struct holofs *fs, struct copen *o, const struct piece **out);
 /* Forget an open file (it was deleted or replaced). */
 void copen_drop(struct holofs *fs, uint32_t id);
 

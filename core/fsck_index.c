@@ -2,8 +2,8 @@
 /*
  * fsck_index.c: phase 3: the index against the containers, both ways.
  *
- * From the index: each container that is named has a file whose header agrees; each extent lies inside a container that exists, and
- * that container's table has the checksum which the extent repeats; counts add up. From the containers: each file is named.
+ * From the index: each container that is named has a file whose header agrees; each extent lies inside a container that exists,
+ * that container's table has the checksum which the extent repeats, and its directory names no other file for those bytes; counts add up. From the containers: each file is named.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,10 +108,11 @@ struct extents {
     uint64_t windows;
 };
 
-static void tell_extent(struct extents *x, enum fsck_problem_id id, const struct extent *e)
+static void tell_extent(struct extents *x, enum fsck_problem_id id, const struct extent *e, const char *detail)
 {
     char path[4096];
-    struct fsck_where w = { .ino = x->ino, .off = e->off, .len = e->len, .container = e->container, .block = e->coff / BLOCK_SIZE };
+    struct fsck_where w = { .ino = x->ino, .off = e->off, .len = e->len, .container = e->container, .block = e->coff / BLOCK_SIZE,
+                            .detail = detail };
     w.path = x->f->muted ? NULL : fsck_path(x->f, x->ino, path, sizeof(path));
     fsck_tell(x->f, id, fsck_not_now(x->f, id), &w);
 }
@@ -122,12 +123,66 @@ static uint64_t content_of(const struct fsck *f, const struct container *c)
     return c->head ? (uint64_t)f->fs->sb.nmax * BLOCK_SIZE : (uint64_t)c->used * BLOCK_SIZE;
 }
 
-static void check_run_tag(struct extents *x, const struct extent *e)
+/* The piece, or one of those, of which byte `at` of the container's content is: the last that begins there or before. n if there is none. */
+static size_t piece_at(const struct piece *p, size_t n, uint64_t at)
+{
+    size_t lo = 0, hi = n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (p[mid].coff <= at)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo && at < (uint64_t)p[lo - 1].coff + p[lo - 1].stored ? lo - 1 : n;
+}
+
+/* Was this piece written for the bytes of the file that the extent says are at `at`? */
+static bool is_of(const struct piece *p, uint64_t ino, const struct extent *e, uint64_t at)
+{
+    if (p->ino != ino || p->codec != e->codec)
+        return false;
+    if (e->codec == EXTENT_RUN)
+        return p->off + (at - p->coff) == e->off + (at - e->coff - e->skip);
+    return p->coff == e->coff && p->stored == e->stored && p->raw == e->raw && p->off == e->off - e->skip;
+}
+
+/*
+ * A tag is of the first block alone. For whom the others were written is in the container's directory, of which an entry may be damaged or
+ * lost: only one that says something else counts.
+ */
+static bool is_contradicted(struct extents *x, const struct extent *e)
+{
+    struct copen *o;
+    const struct piece *p;
+    bool wrong = false;
+    if (copen_get(x->f->fs, e->container, &o))
+        return false;
+    size_t n = container_pieces(x->f->fs, o, &p);
+    uint64_t at = e->codec == EXTENT_RUN ? (uint64_t)e->coff + e->skip : e->coff, end = e->codec == EXTENT_RUN ? at + e->len : at + 1;
+    while (at < end && !wrong) {
+        size_t i = piece_at(p, n, at), k = i;
+        if (i == n) {
+            at = at / BLOCK_SIZE * BLOCK_SIZE + BLOCK_SIZE;
+            continue;
+        }
+        while (k > 0 && p[k - 1].coff == p[i].coff && !is_of(&p[k], x->ino, e, at))
+            k--;
+        wrong = !is_of(&p[k], x->ino, e, at);
+        at = (uint64_t)p[i].coff + p[i].stored;
+    }
+    copen_put(x->f->fs, o);
+    return wrong;
+}
+
+static void check_place(struct extents *x, const struct extent *e)
 {
     uint64_t sum;
-    int r = container_block_sum(x->f->fs, e->container, e->coff / BLOCK_SIZE, &sum);
+    int r = e->codec == EXTENT_RUN ? container_block_sum(x->f->fs, e->container, e->coff / BLOCK_SIZE, &sum) : -ENOENT;
     if (r == 0 && (uint32_t)sum != e->tag)
-        tell_extent(x, PR_EXTENT_TAG, e);
+        tell_extent(x, PR_EXTENT_TAG, e, NULL);
+    else if (is_contradicted(x, e))
+        tell_extent(x, PR_EXTENT_TAG, e, "its directory says whose they are");
 }
 
 static void check_extent(struct extents *x, const struct extent *e)
@@ -137,13 +192,13 @@ static void check_extent(struct extents *x, const struct extent *e)
         x->l->live[e->container] += extent_live(e);
     x->stored += extent_live(e);
     if (extent_is_lost(e))
-        tell_extent(x, PR_FILE_LOST, e);
+        tell_extent(x, PR_FILE_LOST, e, NULL);
     else if (!c || c->state == CONTAINER_DEAD || c->cls != CLASS_DATA)
-        tell_extent(x, PR_EXTENT_NOWHERE, e);
+        tell_extent(x, PR_EXTENT_NOWHERE, e, NULL);
     else if ((uint64_t)e->coff + e->stored > content_of(x->f, c) && !c->head)
-        tell_extent(x, PR_EXTENT_OUTSIDE, e);
-    else if (e->codec == EXTENT_RUN && c->state == CONTAINER_SEALED && !c->head)
-        check_run_tag(x, e);
+        tell_extent(x, PR_EXTENT_OUTSIDE, e, NULL);
+    else if (c->state == CONTAINER_SEALED && !c->head)
+        check_place(x, e);
 }
 
 /* The last window of an inode has come: do its bytes add up? */

@@ -32,7 +32,7 @@ static int by_coff(const void *pa, const void *pb)
     return a->coff < b->coff ? -1 : a->coff > b->coff;
 }
 
-/* Read the container's directory once, without repairing anything: it is only for messages (REPAIR held). */
+/* Read the container's directory once, without repairing anything: it is for messages and checks (REPAIR held). */
 static void load_pieces(struct holofs *fs, struct copen *o)
 {
     uint32_t first = (uint32_t)(o->h.dir_off / BLOCK_SIZE), n = o->h.used - first;
@@ -47,6 +47,15 @@ static void load_pieces(struct holofs *fs, struct copen *o)
     if (o->n_pieces)
         qsort(o->pieces, o->n_pieces, sizeof(*o->pieces), by_coff);
     free(raw);
+}
+
+size_t container_pieces(struct holofs *fs, struct copen *o, const struct piece **out)
+{
+    mutex_lock(&fs->repair_lock);
+    load_pieces(fs, o);
+    mutex_unlock(&fs->repair_lock);
+    *out = o->pieces;
+    return o->n_pieces;
 }
 
 /* Which file does data position x belong to, by the container's own directory? 0 if unknown (REPAIR held). */

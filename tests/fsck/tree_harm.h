@@ -198,6 +198,43 @@ static inline void harm_extent_nowhere(struct rig *r, const struct tree *t)
     harm_end(r, &h);
 }
 
+/* What a file has, as the index says; sealed before, so that the container tells whose it is. */
+static inline struct extent harm_extent_of(struct rig *r, uint64_t ino)
+{
+    uint8_t blob[64 * EXTENT_BYTES];
+    struct window w = { 0 };
+    size_t len;
+    rig_do(r, "seal");
+    harm_image(r, ino);
+    assert_int_equal(meta_read_window(r->fs->reader, ino, 0, blob, sizeof(blob), &len), 0);
+    assert_int_equal(window_decode(&w, 0, blob, len), 0);
+    assert_true(w.n > 0);
+    struct extent e = w.e[0];
+    window_fini(&w);
+    return e;
+}
+/* Its tag is right: it is that of the other file's first block. */
+static inline void harm_extent_of_another(struct rig *r, const struct tree *t)
+{
+    struct harm h;
+    struct extent e = harm_extent_of(r, t->f1);
+    harm_begin(&h);
+    rec_extent(&h.r, t->f3, &e);
+    harm_end(r, &h);
+}
+/* It begins in the file's own block, with its tag, and goes on into what is the next file's. */
+static inline void harm_extent_runs_on(struct rig *r, const struct tree *t)
+{
+    struct harm h;
+    struct extent e = harm_extent_of(r, t->f2);
+    assert_int_equal(e.codec, EXTENT_RUN);
+    e.len = 16384;
+    e.raw = e.stored = e.skip + e.len;
+    harm_begin(&h);
+    rec_extent(&h.r, t->f2, &e);
+    harm_end(r, &h);
+}
+
 enum tree_end {
     TREE_SAFE, /* -p repairs it */
     TREE_YES,  /* only -y does */
@@ -243,6 +280,8 @@ static const struct tree_kind tree_kinds[] = {
     { "an inode number from the future", harm_counter, 412, TREE_SAFE, false },
     { "a wrong count of stored bytes", harm_stored, 331, TREE_YES, false },
     { "bytes in a container that nothing names", harm_extent_nowhere, 321, TREE_LOST, false },
+    { "the bytes of another file", harm_extent_of_another, 323, TREE_LOST, true },
+    { "a run that goes on into another file's bytes", harm_extent_runs_on, 323, TREE_LOST, false },
 };
 enum { TREE_KINDS = sizeof(tree_kinds) / sizeof(tree_kinds[0]) };
 
