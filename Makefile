@@ -19,7 +19,7 @@ MAN3DIR = $(DESTDIR)$(PREFIX)/share/man/man3
 HELPDIR = $(DESTDIR)/sbin
 
 .NOTPARALLEL:
-.PHONY: build mount unmount check soak bench bench-ecc deps install install-library install-units uninstall uninstall-library clean
+.PHONY: build mount unmount check soak bench bench-quick bench-peers bench-ecc deps install install-library install-units uninstall uninstall-library clean
 
 build: ## build the programs into build/bin
 	sh tools/build.sh $(BUILD)
@@ -42,10 +42,18 @@ soak: build ## damaged groups by the 100,000, then fuzzing, operations and crash
 	sh tools/deps.sh soak || echo 'soak: without stress-ng and dbench'
 	BUILD=$(BUILD) bash tests/soak.sh
 
-bench: deps build ## compare with libfuse's passthrough_ll
+BENCH = python3 bench/bench.py run --bin $(BUILD)/bin --tools $(BUILD)/bench --peers-dir $(BUILD)/peers $(if $(RUNS),--runs $(RUNS)) $(BENCH_ARGS)
+
+bench: deps build bench-peers ## beside passthrough_ll, gocryptfs, securefs, bindfs, btrfs, ext4: hours; PART=seq,rand,… one part; RUNS=
+	$(BENCH) $(if $(PART),--part $(PART))
+
+bench-quick: deps build bench-peers ## the same in minutes, and beside what bench/last.json keeps; KEEP=1 keeps the new one there
+	$(BENCH) --preset quick --peers holofs,passthrough_ll --compare bench/last.json $(if $(KEEP),--keep bench/last.json)
+
+bench-peers:
 	sh tools/deps.sh test
+	sh tools/deps.sh bench peers || echo 'bench: without what could not be installed'
 	bash bench/peers.sh $(BUILD)/peers
-	python3 bench/bench.py --bin $(BUILD)/bin --peers $(BUILD)/peers $(BENCH_ARGS)
 
 bench-ecc: deps build ## parity beside ISA-L (Debian's, if it can be installed) and beside what the memory gives
 	sh tools/deps.sh bench || echo 'bench-ecc: without ISA-L'

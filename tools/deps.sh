@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# deps.sh: install the Debian packages that are missing. Usage: deps.sh [build] [test] [bench] [soak]
+# deps.sh: install the Debian packages that are missing. Usage: deps.sh [build] [test] [bench] [peers] [soak]
 # Does nothing, and needs no root, when dpkg says that everything is there.
 set -eu
 
@@ -8,6 +8,7 @@ build='gcc libc6-dev make cmake ninja-build pkg-config fuse3 libfuse3-dev libsql
     libjansson-dev util-linux mount'
 test='clang libclang-rt-14-dev libcmocka-dev python3 fio sqlite3 acl attr jq git mandoc procps e2fsprogs xfsprogs btrfs-progs'
 bench='libisal2' # to compare with; the benches do without
+peers='gocryptfs securefs bindfs par2 snapraid seqtk' # the same: who is missing is left out
 soak='dbench stress-ng' # their part is left out without them
 
 missing() {
@@ -22,8 +23,9 @@ for set in "${@:-build}"; do
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $test" ;;
     bench) wanted="$wanted $bench" ;;
+    peers) wanted="$wanted $peers" ;;
     soak) wanted="$wanted $soak" ;;
-    *) echo "deps.sh: unknown set '$set': build, test, bench and soak are known" >&2; exit 16 ;;
+    *) echo "deps.sh: unknown set '$set': build, test, bench, peers and soak are known" >&2; exit 16 ;;
     esac
 done
 

@@ -5,8 +5,9 @@ import pathlib
 import re
 import sys
 
-FOLDERS = ("base", "ecc", "cuda", "store", "remap", "meta", "core", "fuse", "tools")
+FOLDERS = ("base", "ecc", "cuda", "store", "remap", "meta", "core", "fuse", "tools", "bench")
 SUFFIXES = {".c", ".h", ".cu", ".cuh"}
+SCRIPTS = {"bench": {".py", ".sh"}}
 
 
 def main():
@@ -14,7 +15,7 @@ def main():
     text = (top / "docs" / "DESIGN.md").read_text(encoding="utf-8")
     rows = re.findall(r"^- (`[^:]+): ", text, re.M)
     listed = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    there = {str(p.relative_to(top)) for f in FOLDERS for p in (top / f).rglob("*") if p.suffix in SUFFIXES}
+    there = {str(p.relative_to(top)) for f in FOLDERS for p in (top / f).rglob("*") if p.suffix in SUFFIXES | SCRIPTS.get(f, set())}
     for name in sorted(there - listed):
         print(f"docs/DESIGN.md does not list {name}")
     for name in sorted(listed - there):
