@@ -118,7 +118,8 @@ static int unlink_all(struct backing *b, const char *const *name, size_t n)
 static int wipe(struct backing *b, const char *path)
 {
     static const char *const super[] = { "superblock.0", "superblock.1", "superblock.2", "superblock.3", "superblock.4" };
-    static const char *const rest[] = { "journal.0", "journal.1", "remap.0", "remap.1", "remap.2", "remap.3", "remap.4", "reserve" };
+    static const char *const rest[] = { "journal.0", "journal.1", "remap.0", "remap.1", "remap.2", "remap.3", "remap.4",
+                                        "remap.guard.0", "remap.guard.1", "reserve" };
     char index[PATH_MAX];
     void *spare[2] = { b, (void *)(uintptr_t)"spare" };
     if (snprintf(index, sizeof(index), "%s/index.db", path) >= (int)sizeof(index))

@@ -212,7 +212,7 @@ static int make_reserve(struct holofs *fs)
 static void clear_leftovers(struct holofs *fs)
 {
     static const char *const names[] = { "journal.0.new", "journal.1.new", "remap.0.new", "remap.1.new", "remap.2.new", "remap.3.new",
-                                         "remap.4.new", "index.db.old", "index.db.old-wal", "index.db.old-shm", "scrub.new",
+                                         "remap.4.new", "remap.guard.0.new", "remap.guard.1.new", "index.db.old", "index.db.old-wal", "index.db.old-shm", "scrub.new",
                                          "superblock.0.new", "superblock.1.new", "superblock.2.new", "superblock.3.new", "superblock.4.new" };
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         int e = fs->backing->ops->unlink(fs->backing, names[i]);

@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "store/vote.h"
 
-enum { BLOCK = REMAP_BLOCK_SIZE, PIECE = 1 << 20 };
+enum { BLOCK = REMAP_BLOCK_SIZE, PER_BLOCK = BLOCK / REMAP_ENTRY_SIZE, PIECE = 1 << 20 };
 
 struct copy {
     struct remap_image img; /* p is NULL if nothing could be read */
@@ -36,8 +36,32 @@ struct extent {
 struct loader {
     const uint8_t *uuid;
     struct copy copy[REMAP_COPIES];
+    uint8_t *guard[REMAP_GUARDS]; /* a block; NULL: it cannot be read */
     struct remap_map *map;
 };
+
+void remap_guard_name(unsigned i, char out[REMAP_NAME_MAX])
+{
+    snprintf(out, REMAP_NAME_MAX, "remap.guard.%u", i);
+}
+
+/* What cannot be read or is not there guards nothing. */
+static int guard_read(struct backing *b, unsigned i, uint8_t **out)
+{
+    char name[REMAP_NAME_MAX];
+    struct bfile *f;
+    void *p;
+    remap_guard_name(i, name);
+    if (b->ops->open(b, name, BACKING_READ | BACKING_DIRECT, &f))
+        return 0;
+    bool memory = posix_memalign(&p, BLOCK, BLOCK) == 0;
+    if (memory && f->ops->pread(f, p, BLOCK, 0) == 0)
+        *out = p;
+    else if (memory)
+        free(p);
+    f->ops->close(f);
+    return memory ? 0 : -ENOMEM;
+}
 
 /* A bad block costs its own entries only. */
 static void read_by_blocks(struct bfile *f, uint8_t *p, size_t len, uint64_t off, struct copy *c)
@@ -105,7 +129,18 @@ static bool is_copy_of(const struct copy *c, uint64_t first)
     return c->img.p && (!c->valid || c->h.first == first);
 }
 
-/* The bytes of a slot of log F in the first copy where they verify, or NULL. */
+/* The bytes of a slot of log F in a guard, or NULL: there it has the same place in the block. */
+static const uint8_t *guarded_bytes(const struct loader *ld, uint64_t first, uint64_t slot, struct remap_entry *e)
+{
+    for (size_t i = 0; i < REMAP_GUARDS; i++) {
+        const uint8_t *p = ld->guard[i] ? ld->guard[i] + slot % PER_BLOCK * REMAP_ENTRY_SIZE : NULL;
+        if (p && remap_entry_decode(p, ld->uuid, first + slot, e))
+            return p;
+    }
+    return NULL;
+}
+
+/* The bytes of a slot of log F in the first copy, or else guard, where they verify, or NULL. */
 static const uint8_t *slot_bytes(const struct loader *ld, uint64_t first, uint64_t slot, struct remap_entry *e)
 {
     uint64_t off = remap_slot_offset(slot);
@@ -116,7 +151,7 @@ static const uint8_t *slot_bytes(const struct loader *ld, uint64_t first, uint64
         if (remap_entry_decode(c->img.p + off, ld->uuid, first + slot, e))
             return c->img.p + off;
     }
-    return NULL;
+    return guarded_bytes(ld, first, slot, e);
 }
 
 static struct extent extent_of(const struct loader *ld, const struct remap_header *h)
@@ -286,14 +321,20 @@ static int unread(const struct loader *ld)
     return error;
 }
 
-/* Is it known where the log F ends? All copies of it end there. */
+/* Is it known where the log F ends? All copies of it end there; and what counts in their last block, each guard has or had just before. */
 static bool end_is_known(const struct loader *ld, uint64_t first)
 {
+    struct remap_entry e;
+    uint64_t most = REMAP_SLOTS_OFFSET + BLOCK;
     for (size_t i = 0; i < REMAP_COPIES; i++) {
-        if (is_copy_of(&ld->copy[i], first) && ld->copy[i].end_read)
+        const struct copy *c = &ld->copy[i];
+        if (is_copy_of(c, first) && c->end_read)
             return true;
+        if (is_copy_of(c, first) && c->img.len > most)
+            most = c->img.len;
     }
-    return false;
+    uint64_t last = (most - REMAP_SLOTS_OFFSET) / BLOCK - 1;
+    return ld->guard[0] && ld->guard[1] && guarded_bytes(ld, first, last * PER_BLOCK, &e);
 }
 
 static int logs_replay(struct loader *ld, struct backing *b, struct remap_loaded *out)
@@ -330,10 +371,14 @@ int remap_log_load(struct backing *b, const uint8_t uuid[16], struct remap_loade
     int rc = 0;
     for (unsigned i = 0; i < REMAP_COPIES && rc == 0; i++)
         rc = copy_read(b, i, uuid, &ld.copy[i]);
+    for (unsigned i = 0; i < REMAP_GUARDS && rc == 0; i++)
+        rc = guard_read(b, i, &ld.guard[i]);
     if (rc == 0)
         rc = logs_replay(&ld, b, out);
     for (size_t i = 0; i < REMAP_COPIES; i++)
         free(ld.copy[i].img.p);
+    for (size_t i = 0; i < REMAP_GUARDS; i++)
+        free(ld.guard[i]);
     if (rc)
         remap_map_destroy(ld.map);
     else

@@ -19,6 +19,10 @@ struct remap_loaded {
     bool equal[REMAP_COPIES];   /* the copy is the image, byte for byte */
 };
 
+/* The guards of the block that is filled: docs/FORMAT.md, «Appending». */
+enum { REMAP_GUARDS = 2, REMAP_NAME_MAX = 16 };
+void remap_guard_name(unsigned i, char out[REMAP_NAME_MAX]);
+
 /*
  * -HOLO_ECORRUPT if the copies are another store's, -HOLO_EVERSION if one is newer than this program. If reads fail in every copy and something
  * is missing, why they did: a disk that does not answer has lost nothing yet. Writes nothing.

@@ -8,13 +8,13 @@
  *
  * Invariants:
  * 1. A sequence number is never used twice, not even after a failure: `next` only grows, until 2^63 (FORMAT.md, «Numbering»).
- * 2. Copies are changed three at a time, then the other two, which wait until the three are synced: so that a crash spoils
- *    three at most. A copy that is written anew is alone.
+ * 2. All copies are appended to at the same time, and a crash may spoil the block that is being written in each of them. What counted in it
+ *    before is in one of two guards then, which is not written meanwhile: while `guarded`, guard[!turn] holds the block at tail.
+ *    A copy that is written anew is alone.
  * 3. tail holds the last, partly filled block of entries as it is on disk.
  */
 #include "remap/log.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,6 @@
 enum {
     BLOCK = REMAP_BLOCK_SIZE,
     PER_BLOCK = BLOCK / REMAP_ENTRY_SIZE,
-    FIRST_COPIES = 3,
     SLACK = 4096, /* entries that a log may have beyond twice its table */
 };
 
@@ -40,7 +39,10 @@ struct remap_log {
     _Atomic uint64_t next; /* sequence number; atomic, as repaired is, for those who only ask */
     _Atomic uint64_t repaired;
     struct bfile *copy[REMAP_COPIES];
-    uint8_t *tail; /* 2 blocks, aligned */
+    struct bfile *guard[REMAP_GUARDS]; /* NULL: not there yet */
+    unsigned turn;                     /* the guard to be written next */
+    bool guarded;
+    uint8_t *tail;                     /* 2 blocks, aligned, and one to read into */
 };
 
 static uint64_t slots_of(const struct remap_log *l)
@@ -57,23 +59,32 @@ static void copies_close(struct remap_log *l)
     }
 }
 
-static int file_fill(struct bfile *f, const struct remap_image *img)
+static void guards_close(struct remap_log *l)
 {
-    int rc = bfile_pwrite(f, img->p, img->len, 0);
+    for (size_t i = 0; i < REMAP_GUARDS; i++) {
+        if (l->guard[i])
+            l->guard[i]->ops->close(l->guard[i]);
+        l->guard[i] = NULL;
+    }
+    l->guarded = false;
+}
+
+static int file_fill(struct bfile *f, const uint8_t *p, size_t len)
+{
+    int rc = bfile_pwrite(f, p, len, 0);
     return rc ? rc : f->ops->datasync(f);
 }
 
-/* Put a new file in the place of copy i. Whatever fails, the old one or the new one is there, whole. */
-static int copy_replace(struct backing *b, unsigned i, const struct remap_image *img, struct bfile **out)
+/* Put a new file in the place of one. Whatever fails, the old one or the new one is there, whole. */
+static int file_replace(struct backing *b, const char *name, const uint8_t *p, size_t len, struct bfile **out)
 {
-    char name[16], fresh[16];
-    snprintf(name, sizeof(name), "remap.%u", i);
-    snprintf(fresh, sizeof(fresh), "remap.%u.new", i);
+    char fresh[REMAP_NAME_MAX + 4];
+    snprintf(fresh, sizeof(fresh), "%s.new", name);
     struct bfile *f;
     int rc = b->ops->open(b, fresh, BACKING_WRITE | BACKING_CREATE | BACKING_TRUNC | BACKING_DIRECT, &f);
     if (rc)
         return rc;
-    rc = file_fill(f, img);
+    rc = file_fill(f, p, len);
     if (rc == 0)
         rc = b->ops->rename(b, fresh, name);
     if (rc == 0)
@@ -85,12 +96,47 @@ static int copy_replace(struct backing *b, unsigned i, const struct remap_image 
     return rc;
 }
 
+static int copy_replace(struct backing *b, unsigned i, const struct remap_image *img, struct bfile **out)
+{
+    char name[REMAP_NAME_MAX];
+    snprintf(name, sizeof(name), "remap.%u", i);
+    return file_replace(b, name, img->p, img->len, out);
+}
+
+/* Both guards anew, with the block at p. */
+static int guards_replace(struct backing *b, const uint8_t *p, struct bfile *out[REMAP_GUARDS])
+{
+    int rc = 0;
+    for (unsigned i = 0; i < REMAP_GUARDS && rc == 0; i++) {
+        char name[REMAP_NAME_MAX];
+        remap_guard_name(i, name);
+        rc = file_replace(b, name, p, BLOCK, &out[i]);
+    }
+    return rc;
+}
+
 static void tail_take(struct remap_log *l, const struct remap_image *img)
 {
     uint64_t at = remap_slot_offset(slots_of(l) / PER_BLOCK * PER_BLOCK);
     memset(l->tail, 0, (size_t)2 * BLOCK);
     if (at < img->len)
         memcpy(l->tail, img->p + at, BLOCK);
+}
+
+static int guards_format(struct backing *b)
+{
+    struct bfile *f[REMAP_GUARDS] = { 0 };
+    void *zeros;
+    if (posix_memalign(&zeros, BLOCK, BLOCK) != 0)
+        return -ENOMEM;
+    memset(zeros, 0, BLOCK);
+    int rc = guards_replace(b, zeros, f);
+    for (unsigned i = 0; i < REMAP_GUARDS; i++) {
+        if (f[i])
+            f[i]->ops->close(f[i]);
+    }
+    free(zeros);
+    return rc;
 }
 
 int remap_log_format(struct backing *b, const uint8_t uuid[16], const struct remap_header *h)
@@ -104,7 +150,7 @@ int remap_log_format(struct backing *b, const uint8_t uuid[16], const struct rem
             f->ops->close(f);
     }
     free(img.p);
-    return rc;
+    return rc ? rc : guards_format(b);
 }
 
 int remap_log_rewrite(struct remap_log *l, const struct remap_header *spares, struct remap_entry *e, size_t n)
@@ -123,6 +169,7 @@ int remap_log_rewrite(struct remap_log *l, const struct remap_header *spares, st
     }
     l->next = h.first + n + (n == 0); /* an empty log that half succeeded must not share its F with the next try */
     l->broken = true;
+    l->guarded = false;
     copies_close(l);
     for (unsigned i = 0; i < REMAP_COPIES && rc == 0; i++)
         rc = copy_replace(l->b, i, &img, &l->copy[i]);
@@ -143,87 +190,63 @@ bool remap_log_wants_rewrite(const struct remap_log *l, uint64_t live)
 
 /* ---- appending ---- */
 
-/* Something that ends with a sync of its own. */
-struct job {
+/* What counts in the block that will be overwritten is in a guard, and both guards are open. */
+static int guard_tail(struct remap_log *l)
+{
+    if (l->guard[0] && l->guard[1] && (l->guarded || slots_of(l) % PER_BLOCK == 0))
+        return 0;
+    guards_close(l);
+    l->turn = 0;
+    int rc = guards_replace(l->b, l->tail, l->guard);
+    if (rc)
+        guards_close(l);
+    l->guarded = rc == 0;
+    return rc;
+}
+
+/* What is done while the copies are written. */
+struct beside {
     int (*run)(void *arg);
     void *arg;
     int rc;
 };
 
-struct copy_write {
-    struct bfile *f;
-    const void *blocks;
-    size_t len;
-    uint64_t off;
-};
-
-static int copy_append(void *arg)
+static void run_beside(void *arg)
 {
-    const struct copy_write *w = arg;
-    int rc = bfile_pwrite(w->f, w->blocks, w->len, w->off);
-    return rc ? rc : w->f->ops->datasync(w->f);
+    struct beside *x = arg;
+    x->rc = x->run ? x->run(x->arg) : 0;
 }
 
-static void *job_main(void *arg)
+/* All copies and one guard, which gets the last block only: one before that is full, and will not be overwritten again. */
+static int append_to_all(struct remap_log *l, size_t len, uint64_t at, struct beside *x)
 {
-    struct job *j = arg;
-    j->rc = j->run(j->arg);
-    return NULL;
-}
-
-/*
- * All at once, each in a thread of its own for as long as it takes: syncs that wait together cost a disk little more than one. The first
- * error. Without threads one after the other.
- */
-static int run_together(struct job *j, size_t n)
-{
-    pthread_t thread[REMAP_COPIES + 1];
-    size_t started = 1;
-    while (started < n && pthread_create(&thread[started], NULL, job_main, &j[started]) == 0)
-        started++;
-    for (size_t i = started; i < n; i++)
-        job_main(&j[i]);
-    job_main(&j[0]);
-    for (size_t i = 1; i < started; i++)
-        pthread_join(thread[i], NULL);
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = j[i].rc;
-    return rc;
-}
-
-/* Copies first … end, and what is to be done beside them. */
-static int append_to(struct remap_log *l, size_t first, size_t end, size_t len, uint64_t at, const struct job *beside)
-{
-    struct copy_write w[REMAP_COPIES];
-    struct job j[REMAP_COPIES + 1];
-    size_t n = 0;
-    if (beside)
-        j[n++] = *beside;
-    for (size_t i = first; i < end; i++) {
-        w[i] = (struct copy_write){ l->copy[i], l->tail, len, at };
-        j[n++] = (struct job){ .run = copy_append, .arg = &w[i] };
-    }
-    return run_together(j, n);
+    struct backing_write w[REMAP_COPIES + 1];
+    for (size_t i = 0; i < REMAP_COPIES; i++)
+        w[i] = (struct backing_write){ .f = l->copy[i], .buf = l->tail, .len = len, .off = at };
+    w[REMAP_COPIES] = (struct backing_write){ .f = l->guard[l->turn], .buf = l->tail + len - BLOCK, .len = BLOCK };
+    int rc = backing_write_durably(l->b, w, REMAP_COPIES + 1, run_beside, x);
+    return rc ? rc : x->rc;
 }
 
 int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n, int (*beside)(void *arg), void *arg)
 {
-    const struct job other = { .run = beside, .arg = arg };
+    struct beside x = { .run = beside, .arg = arg };
     uint64_t slot = slots_of(l), at = remap_slot_offset(slot / PER_BLOCK * PER_BLOCK);
-    size_t fill = (size_t)(slot % PER_BLOCK);
+    size_t fill = (size_t)(slot % PER_BLOCK), len = (fill + n + PER_BLOCK - 1) / PER_BLOCK * BLOCK;
+    int rc = guard_tail(l);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < n; i++) {
         e[i].sequence = l->next++;
         remap_entry_encode(&e[i], l->uuid, l->tail + (fill + i) * REMAP_ENTRY_SIZE);
     }
-    size_t len = (fill + n + PER_BLOCK - 1) / PER_BLOCK * BLOCK;
-    int rc = append_to(l, 0, FIRST_COPIES, len, at, beside ? &other : NULL);
-    if (rc == 0)
-        rc = append_to(l, FIRST_COPIES, REMAP_COPIES, len, at, NULL);
+    rc = append_to_all(l, len, at, &x);
     if (rc) {
         l->broken = true;
         return rc;
     }
+    l->turn = !l->turn;
+    l->guarded = true;
     if (fill + n >= PER_BLOCK) {
         memmove(l->tail, l->tail + BLOCK, BLOCK);
         memset(l->tail + BLOCK, 0, BLOCK);
@@ -256,6 +279,14 @@ static bool piece_is_right(const struct remap_log *l, const uint8_t *header, con
     return any == 0;
 }
 
+/* Does a guard hold the block at tail? */
+static bool guard_is_tail(struct remap_log *l, unsigned i)
+{
+    uint8_t *got = l->tail + (size_t)2 * BLOCK;
+    struct bfile *f = l->guard[i];
+    return f && f->ops->pread(f, got, BLOCK, 0) == 0 && memcmp(got, l->tail, BLOCK) == 0;
+}
+
 static bool copy_is_right(const struct remap_log *l, unsigned copy, const uint8_t *header, uint8_t *piece)
 {
     char name[16];
@@ -283,15 +314,31 @@ int remap_log_check(struct remap_log *l, unsigned *bad)
     *bad = 0;
     for (unsigned i = 0; i < REMAP_COPIES; i++)
         *bad |= copy_is_right(l, i, header, piece) ? 0 : 1u << i;
+    l->guarded = l->guarded && guard_is_tail(l, !l->turn);
     free(piece);
     return 0;
+}
+
+/* Guards that are not there, or hold something else, are written before the next append. */
+static void guards_open(struct remap_log *l)
+{
+    for (unsigned i = 0; i < REMAP_GUARDS; i++) {
+        char name[REMAP_NAME_MAX];
+        remap_guard_name(i, name);
+        if (l->b->ops->open(l->b, name, BACKING_WRITE | BACKING_DIRECT, &l->guard[i]))
+            l->guard[i] = NULL;
+    }
+    for (unsigned i = 0; i < REMAP_GUARDS && !l->guarded; i++) {
+        l->guarded = guard_is_tail(l, i);
+        l->turn = !i;
+    }
 }
 
 /* Open the copies for appending; those that differ from the image are replaced by it. */
 static int copies_repair(struct remap_log *l, const struct remap_loaded *ld)
 {
     for (unsigned i = 0; i < REMAP_COPIES; i++) {
-        char name[16];
+        char name[REMAP_NAME_MAX];
         snprintf(name, sizeof(name), "remap.%u", i);
         int rc = ld->equal[i] ? l->b->ops->open(l->b, name, BACKING_WRITE | BACKING_DIRECT, &l->copy[i])
                               : copy_replace(l->b, i, &ld->image, &l->copy[i]);
@@ -323,7 +370,7 @@ static int log_create(struct backing *b, const uint8_t uuid[16], struct remap_lo
 {
     struct remap_log *l = calloc(1, sizeof(*l));
     void *tail;
-    if (!l || posix_memalign(&tail, BLOCK, (size_t)2 * BLOCK) != 0) {
+    if (!l || posix_memalign(&tail, BLOCK, (size_t)3 * BLOCK) != 0) {
         free(l);
         return -ENOMEM;
     }
@@ -352,8 +399,10 @@ int remap_log_open(struct backing *b, const uint8_t uuid[16], bool read_only, st
     tail_take(l, &ld.image);
     if (ld.lost)
         log_err("remap table: %llu entries are lost in all copies; their blocks are rebuilt from parity when read", (unsigned long long)ld.lost);
-    if (!read_only)
+    if (!read_only) {
+        guards_open(l);
         repair(l, &ld, map);
+    }
     remap_loaded_fini(&ld);
     *out = l;
     *out_map = map;
@@ -365,6 +414,7 @@ void remap_log_close(struct remap_log *l)
     if (!l)
         return;
     copies_close(l);
+    guards_close(l);
     free(l->tail);
     free(l);
 }

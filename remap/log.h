@@ -46,8 +46,8 @@ int remap_log_rewrite(struct remap_log *l, const struct remap_header *spares, st
 enum { REMAP_APPEND_MAX = 64 };
 
 /*
- * Append up to REMAP_APPEND_MAX entries, durable in every copy when this returns 0. `beside`, unless it is NULL, is called meanwhile, in a
- * thread of its own, and must have ended well as well. After an error the log wants to be rewritten. Sequence numbers are filled in.
+ * Append up to REMAP_APPEND_MAX entries, durable in every copy when this returns 0. `beside`, unless it is NULL, is called while the copies are
+ * written, and must have ended well as well. After an error the log wants to be rewritten. Sequence numbers are filled in.
  */
 int remap_log_append(struct remap_log *l, struct remap_entry *e, size_t n, int (*beside)(void *arg), void *arg);
 

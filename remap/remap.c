@@ -2,8 +2,8 @@
 /*
  * remap.c: bad block → spare block: the policy.
  *
- * Order of an add: the spare block written, synced, read back past the cache, and meanwhile the entry durable in three copies; then in the
- * other two; then it counts. After a crash in between an entry may name a spare block that has not its bytes: its checksum says so, and
+ * Order of an add: the spare block written, synced, read back past the cache, and meanwhile the entry durable in all copies; then it counts.
+ * After a crash in between an entry may name a spare block that has not its bytes: its checksum says so, and
  * the block comes from parity, as before. A block that has a spare block already keeps it until the next one is written: first that, then
  * the entry. A spare block that fails is passed over, and recorded as bad only once another one took the bytes:
  * when all of them fail, it is not the blocks. A spare file in which several in a row fail is passed over until the next check, if another one

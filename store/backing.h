@@ -43,6 +43,15 @@ struct bfile {
     const struct bfile_ops *ops;
 };
 
+/* One of several writes, each durable when rc is 0. */
+struct backing_write {
+    struct bfile *f;
+    const void *buf;
+    size_t len;
+    uint64_t off;
+    int rc;
+};
+
 struct backing_space {
     uint64_t total_bytes, free_bytes; /* free: for an ordinary user */
 };
@@ -56,6 +65,8 @@ struct backing_ops {
     /* Call cb for every name in a directory, in any order; cb returns 0 to go on. */
     int (*list)(struct backing *b, const char *dir, int (*cb)(void *arg, const char *name), void *arg);
     int (*space)(struct backing *b, struct backing_space *out);
+    /* For backing_write_durably(). False: nothing was done. Else what has rc -EAGAIN is to be written in the ordinary way. May be NULL. */
+    bool (*write_durably)(struct backing *b, struct backing_write *w, size_t n, void (*beside)(void *arg), void *arg);
     void (*close)(struct backing *b);
 };
 
@@ -65,6 +76,12 @@ struct backing {
 
 /* Convenience: one buffer. */
 int bfile_pwrite(struct bfile *f, const void *buf, size_t len, uint64_t off);
+
+/*
+ * Write all of it and make each durable, at the same time where that is possible and no file grows, so in any order. Files are b's, opened with DIRECT, and buffers
+ * aligned for that. beside, unless it is NULL, is called meanwhile in the caller's thread, always. Returns the first error among them.
+ */
+int backing_write_durably(struct backing *b, struct backing_write *w, size_t n, void (*beside)(void *arg), void *arg);
 
 /* A directory that exists. With DIRECT refused by its filesystem, files opened with it drop their pages first instead. */
 int backing_posix_open(const char *path, bool read_only, struct backing **out);

@@ -21,14 +21,20 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/lock.h"
+#include "store/aio.h"
 
 enum { UNSURE_SHARE = 24, UNSURE_MAX = 1 << 30 };
+enum { RANK_AIO = 850 };
 enum { IOV_BATCH = 64, ZERO_PIECE = 1 << 20, DIRECT_ALIGN = 4096 };
 
 struct posix_backing {
     struct backing b;
     int fd;
     bool read_only;
+    struct mutex aio_lock; /* held while writes are waited for, and what is done beside them */
+    struct aio *aio;       /* made when it is needed first, in the process that needs it */
+    bool no_aio;
 };
 
 struct posix_file {
@@ -369,8 +375,38 @@ static int posix_space(struct backing *b, struct backing_space *out)
     return 0;
 }
 
+/* Then its new size has to be committed: with that of the others, if they are written before the first sync. */
+static bool grows(const struct backing_write *w)
+{
+    struct stat st;
+    return fstat(file_of(w->f)->fd, &st) < 0 || (uint64_t)st.st_size < w->off + w->len;
+}
+
+static bool posix_write_durably(struct backing *b, struct backing_write *w, size_t n, void (*beside)(void *arg), void *arg)
+{
+    struct posix_backing *p = posix_of(b);
+    int fd[AIO_MAX];
+    if (n > AIO_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (grows(&w[i]))
+            return false;
+        fd[i] = file_of(w[i].f)->fd;
+    }
+    mutex_lock(&p->aio_lock);
+    if (!p->aio && !p->no_aio)
+        p->no_aio = aio_create(&p->aio) != 0;
+    bool have = p->aio;
+    if (have)
+        aio_write_durably(p->aio, fd, w, n, beside, arg);
+    mutex_unlock(&p->aio_lock);
+    return have;
+}
+
 static void posix_close(struct backing *b)
 {
+    aio_destroy(posix_of(b)->aio);
+    mutex_fini(&posix_of(b)->aio_lock);
     close(posix_of(b)->fd);
     free(b);
 }
@@ -383,6 +419,7 @@ static const struct backing_ops posix_ops = {
     .sync_dir = posix_sync_dir,
     .list = posix_list,
     .space = posix_space,
+    .write_durably = posix_write_durably,
     .close = posix_close,
 };
 
@@ -399,6 +436,7 @@ int backing_posix_open(const char *path, bool read_only, struct backing **out)
     p->b.ops = &posix_ops;
     p->fd = fd;
     p->read_only = read_only;
+    mutex_init(&p->aio_lock, RANK_AIO);
     *out = &p->b;
     return 0;
 }

@@ -287,7 +287,8 @@ static int prepare(struct durable *d, const char *dir, unsigned long n)
 
 static void remove_files(const char *dir)
 {
-    static const char *const names[] = { "plain", "remap.0", "remap.1", "remap.2", "remap.3", "remap.4", "spare/0000.spare" };
+    static const char *const names[] = { "plain", "remap.0", "remap.1", "remap.2", "remap.3", "remap.4", "remap.guard.0", "remap.guard.1",
+                                         "spare/0000.spare" };
     char path[4200];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", dir, names[i]);

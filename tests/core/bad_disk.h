@@ -283,7 +283,8 @@ static inline void bad_close(struct backing *b)
 /* lower is closed by the caller, after this. */
 static inline struct bad_disk *bad_disk_create(struct backing *lower, bool late)
 {
-    static const struct backing_ops ops = { bad_open, bad_unlink, bad_rename, bad_mkdir, bad_sync_dir, bad_list, bad_space, bad_close };
+    static const struct backing_ops ops = { bad_open, bad_unlink, bad_rename, bad_mkdir, bad_sync_dir, bad_list, bad_space,
+                                            .close = bad_close };
     struct bad_disk *d = calloc(1, sizeof(*d));
     d->b.ops = &ops;
     d->lower = lower;

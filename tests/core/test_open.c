@@ -331,7 +331,7 @@ static void what_a_crash_left_behind_is_cleared_away(void **state)
 {
     (void)state;
     static const char *const names[] = { "journal.0.new", "journal.1.new", "remap.0.new", "remap.1.new", "remap.2.new", "remap.3.new",
-                                         "remap.4.new", "index.db.old", "index.db.old-wal", "index.db.old-shm" };
+                                         "remap.4.new", "remap.guard.0.new", "remap.guard.1.new", "index.db.old", "index.db.old-wal", "index.db.old-shm" };
     enum { NAMES = sizeof(names) / sizeof(names[0]) };
     struct rig r;
     struct seen s;

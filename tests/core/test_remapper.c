@@ -151,6 +151,7 @@ static void start_elsewhere(struct rig *r, char dir[PATH_MAX])
     other_dir(r, dir);
     rig_file(r, "a", 1, LEN);
     rig_do(r, "seal");
+    rig_reopen(r); /* the index has its name */
     assert_int_equal(spare(r, "add 65536 ", dir), 0);
     rig_do(r, "remap spare remove 0");
     move_blocks(r, SOME);

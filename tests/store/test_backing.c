@@ -277,6 +277,61 @@ static void rename_replaces_and_an_open_file_outlives_its_name(void **state)
     again->ops->close(again);
 }
 
+static void count_call(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static void writes_at_the_same_time_are_all_there(void **state)
+{
+    struct env *e = *state;
+    enum { FILES = 20 };
+    uint8_t *data = bytes_new(2 * BLK, 5);
+    for (size_t n = 1; n <= FILES; n += n < 4 ? 1 : 8) { /* 20 are more than go out together */
+        struct backing_write w[FILES];
+        int calls = 0;
+        for (size_t i = 0; i < n; i++) {
+            char name[16];
+            snprintf(name, sizeof(name), "f%zu", i);
+            w[i] = (struct backing_write){ .f = file_open(e->b, name, BACKING_WRITE | BACKING_CREATE | BACKING_DIRECT), .buf = data,
+                                           .len = (1 + i % 2) * BLK, .off = i * BLK, .rc = 1 };
+        }
+        assert_int_equal(backing_write_durably(e->b, w, n, n % 2 ? count_call : NULL, &calls), 0); /* files grow, then do not */
+        memset(data, (int)n, BLK);
+        assert_int_equal(backing_write_durably(e->b, w, n, n % 2 ? count_call : NULL, &calls), 0);
+        assert_int_equal(calls, n % 2 * 2);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(w[i].rc, 0);
+            assert_reads(w[i].f, data, w[i].len, w[i].off);
+            w[i].f->ops->close(w[i].f);
+        }
+    }
+    free(data);
+}
+
+static void one_of_several_writes_that_fails_is_told(void **state)
+{
+    struct env *e = *state;
+    uint8_t *data = bytes_new(2 * BLK, 6);
+    int calls = 0;
+    struct backing_write w[3];
+    for (size_t i = 0; i < 3; i++) {
+        const char name[2] = { (char)('a' + i), 0 };
+        struct bfile *f = file_make(e->b, name);
+        assert_int_equal(bfile_pwrite(f, data + BLK, BLK, 0), 0);
+        f->ops->close(f);
+        w[i] = (struct backing_write){ .f = file_open(e->b, name, i == 1 ? BACKING_READ | BACKING_DIRECT : BACKING_WRITE | BACKING_DIRECT),
+                                       .buf = data, .len = BLK };
+    }
+    assert_true(backing_write_durably(e->b, w, 3, count_call, &calls) < 0);
+    assert_int_equal(calls, 1);
+    assert_true(w[0].rc == 0 && w[1].rc < 0 && w[2].rc == 0);
+    assert_reads(w[2].f, data, BLK, 0);
+    for (size_t i = 0; i < 3; i++)
+        w[i].f->ops->close(w[i].f);
+    free(data);
+}
+
 static void *hammer(void *arg)
 {
     struct env *e = arg;
@@ -619,6 +674,8 @@ int main(void)
         ON_ALL(directories_list_their_own_names_only),
         ON_ALL(rename_replaces_and_an_open_file_outlives_its_name),
         ON_ALL(threads_share_a_backing),
+        ON_ALL(writes_at_the_same_time_are_all_there),
+        ON(posix_setup, one_of_several_writes_that_fails_is_told),
         ON(posix_setup, a_read_only_directory_changes_nothing),
         ON(posix_setup, links_and_fifos_in_a_store_are_not_followed),
         cmocka_unit_test(memory_is_full_at_its_bound_and_free_again_after_unlink),
