@@ -4,7 +4,10 @@
 # On ext4 of its own, with the files in one piece and in many, and on a tmpfs, which does not say where files are.
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/mount/disk_lib.sh
+. "$(dirname "$0")/disk_lib.sh"
 holo_only
+disk_own_namespace "$@" # else the ext4 would live on where others have copied the mount, with what it has in memory
 
 expected() {
     python3 "$MOUNT_TESTS/protect.py" "$1" --holo "$BIN/holo" --ino "$ino" "${@:2}" "$STORE"
