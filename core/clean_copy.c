@@ -21,8 +21,10 @@
 #include "core/cache.h"
 #include "core/clean.h"
 #include "core/dump.h"
+#include "core/lost.h"
 #include "core/open.h"
 #include "core/read.h"
+#include "core/scrubber.h"
 
 enum { MOVES_AT_ONCE = 64, WHOLE_OF_16 = 15, COMPRESS_MIN = 512, DIR_PIECES = 4096 };
 
@@ -401,6 +403,8 @@ static void quarantine(struct clean_batch *b, struct container *c, const struct 
     clean_set_quarantine(b->fs, c, true);
     if (!c->quarantined)
         return;
+    if (l && e == -EIO) /* the disk was away: a scrub ends it, if all of it is right */
+        scrub_queue(b->fs, c->id);
     if (!l) {
         event_add(b->fs, "container_quarantined", "s:i, s:s", "container", (int)c->id, "error", holo_strerror(e));
         return;
@@ -427,7 +431,7 @@ static int copy_all(struct clean_batch *b, struct container *c, struct list *l)
     for (size_t at = 0, n; at < l->n && !e; at += n) {
         n = same_piece(l, at);
         e = l->v[at].x.codec == EXTENT_RUN ? copy_run(b, &l->v[at], c->r, s) : copy_piece(b, &l->v[at], n, c->r, s);
-        if (e && !is_fatal(e) && !b->fs->failed) {
+        if (e && !is_fatal(e) && !b->fs->failed && disk_answers(b->fs)) {
             quarantine(b, c, &l->v[at], e);
             e = 0;
             break; /* what is copied stays so; the rest is left where it is */
@@ -465,7 +469,7 @@ static int copy_living(struct clean_batch *b, struct container *c, int (*find)(s
     struct list l = { 0 };
     uint64_t weight = c->live > 0 ? (uint64_t)c->live / BLOCK_SIZE : 0;
     int e = find(b->fs, c->id, &l);
-    if (e && !is_fatal(e) && !b->fs->failed) {
+    if (e && !is_fatal(e) && !b->fs->failed && disk_answers(b->fs)) {
         quarantine(b, c, NULL, e);
         e = 0;
     } else if (!e) {

@@ -533,6 +533,14 @@ void *committer_main(void *arg)
     return NULL;
 }
 
+int commit_restore_ring(struct holofs *fs)
+{
+    mutex_lock(&fs->commit_lock);
+    int e = restore_copies(fs);
+    mutex_unlock(&fs->commit_lock);
+    return e;
+}
+
 enum { RESTORE_WAIT_MAX_S = 64 };
 
 /* Copies that failed get new files: at once, and if that fails, ever more seldom. */
@@ -544,11 +552,9 @@ static void look_after_copies(struct holofs *fs, uint64_t *next_ns, unsigned *wa
     }
     if (*wait_s == 0)
         event_add(fs, "ring_copy_failed", "s:i", "copies", (int)ring_failed_copies(fs->ring));
-    if (*wait_s && clock_mono_ns() < *next_ns)
+    if (*wait_s && clock_mono_ns() < *next_ns && !atomic_exchange(&fs->restore_now, false))
         return;
-    mutex_lock(&fs->commit_lock);
-    restore_copies(fs);
-    mutex_unlock(&fs->commit_lock);
+    commit_restore_ring(fs);
     *wait_s = *wait_s == 0 ? 1 : *wait_s < RESTORE_WAIT_MAX_S ? 2 * *wait_s : RESTORE_WAIT_MAX_S;
     *next_ns = clock_mono_ns() + *wait_s * 1000000000ull;
 }

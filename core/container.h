@@ -32,6 +32,10 @@ struct container {
     struct container *lru_next, *lru_prev;
     _Atomic uint32_t verified_s, watched_s; /* s since 1970, 0: never. When all of it was last read and right; until when it is checked first */
     _Atomic bool due;          /* in the scrub that goes on */
+    uint8_t *lost;             /* a bit for each position that is lost, of lost_cap; NULL: none was; REPAIR */
+    uint32_t lost_cap;
+    _Atomic uint64_t n_lost;
+    _Atomic bool unreadable;   /* all of it */
     uint64_t *hopeless;        /* D digests of stripes that were decoded in vain, 0 for none; NULL before the first; REPAIR */
     uint32_t readers;          /* of its file; CTAB */
     _Atomic bool deleting;     /* somebody logs it as dead */
@@ -101,6 +105,8 @@ int container_verify(struct holofs *fs, struct copen *o, uint32_t x, const uint8
 
 /* Is the table block of stored position x right in one of its copies? */
 bool container_table_intact(struct holofs *fs, struct copen *o, uint32_t x);
+/* Tables of which neither copy could be read are tried again from now on. Returns whether there is one. */
+bool container_retry_tables(struct copen *o);
 void ctable_free(struct ctable *c);
 
 /* Read one block of the file, through the remap table. */
@@ -111,7 +117,7 @@ void container_read_positions(struct holofs *fs, struct copen *o, uint32_t x, ui
 
 /*
  * Rebuild stored position x from its stripe into block, heal it and every other block of the stripe that could be made
- * right. Returns 0, -HOLO_EPARITY when this one could not (told, counted), -ENOMEM. One at a time.
+ * right. Returns 0, -HOLO_EPARITY when this one could not (told, counted), -EIO when the disk does not answer, -ENOMEM. One at a time.
  */
 int repair_position(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w);
 
@@ -133,7 +139,7 @@ struct heal {
     const uint8_t *block;
 };
 /*
- * Write n blocks, sync once, read back; those the medium does not keep are remapped (REPAIR held). Blocks that follow each
+ * Write n blocks, sync once, read back; those that the medium does not keep twice, while the disk answers, are remapped (REPAIR held). Blocks that follow each
  * other in the file are written together if they do so in h. Returns how many are healed now, counted as repaired.
  */
 unsigned container_heal_blocks(struct holofs *fs, uint32_t id, struct heal *h, unsigned n);

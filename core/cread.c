@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "core/container.h"
+#include "core/lost.h"
 #include "core/salvage.h"
 #include "core/scrubber.h"
 
@@ -25,18 +27,25 @@ struct ctable {
     bool intact; /* a is right */
     uint8_t *a;  /* NULL: neither copy could be read */
     uint8_t *b;  /* NULL: a is all there is */
+    _Atomic uint64_t retry_ns; /* if neither copy could be read: when to try again */
+    struct ctable *older;      /* what this one took the place of; readers may look at it */
 };
+
+/* A disk that is away for a while has not lost them. */
+enum { TABLE_RETRY_NS = 1000000000 };
 
 /* Entries of damaged copies that differ in more bytes than that are no copies of each other. */
 enum { ENTRY_FLIPS_MAX = 4 };
 
 void ctable_free(struct ctable *c)
 {
-    if (!c)
-        return;
-    free(c->a);
-    free(c->b);
-    free(c);
+    while (c) {
+        struct ctable *older = c->older;
+        free(c->a);
+        free(c->b);
+        free(c);
+        c = older;
+    }
 }
 
 /* One copy of table block t in memory of its own: 0, -HOLO_ESUM (it is damaged), or why there is none. */
@@ -57,8 +66,8 @@ static int load_table(struct holofs *fs, struct copen *o, uint32_t t, struct cta
     int e = load_copy(fs, o, t, 0, &c->a);
     if (e && e != -ENOMEM) {
         COUNT(fs, checksum_failures, 1);
-        if (o->cached)
-            scrub_queue(fs, o->h.id);
+        if (o->cached && (e == -HOLO_ESUM || disk_answers(fs)))
+            scrub_damage(fs, o->h.id, chead_table_block(&o->h, 0, t));
         e = load_copy(fs, o, t, 1, &c->b);
         if (!e || !c->a) {
             free(c->a);
@@ -67,6 +76,7 @@ static int load_table(struct holofs *fs, struct copen *o, uint32_t t, struct cta
         }
     }
     c->intact = e == 0;
+    c->retry_ns = c->a ? 0 : clock_mono_ns() + TABLE_RETRY_NS;
     return e == -ENOMEM ? e : 0;
 }
 
@@ -74,9 +84,9 @@ static int load_table(struct holofs *fs, struct copen *o, uint32_t t, struct cta
 static int table_block(struct holofs *fs, struct copen *o, uint32_t x, const struct ctable **out)
 {
     uint32_t t = x / TABLE_ENTRIES;
-    struct ctable *c = o->table[t], *none = NULL;
-    if (c) {
-        *out = c;
+    struct ctable *now = o->table[t], *c;
+    if (now && (now->a || clock_mono_ns() < now->retry_ns)) {
+        *out = now;
         return 0;
     }
     c = calloc(1, sizeof(*c));
@@ -85,12 +95,33 @@ static int table_block(struct holofs *fs, struct copen *o, uint32_t x, const str
         ctable_free(c);
         return e;
     }
-    if (!atomic_compare_exchange_strong(&o->table[t], &none, c)) {
+    if (now && !c->a) {
+        now->retry_ns = c->retry_ns;
         ctable_free(c);
-        c = none;
+        *out = now;
+        return 0;
+    }
+    c->older = now;
+    if (!atomic_compare_exchange_strong(&o->table[t], &now, c)) {
+        c->older = NULL;
+        ctable_free(c);
+        c = now;
     }
     *out = c;
     return 0;
+}
+
+bool container_retry_tables(struct copen *o)
+{
+    bool any = false;
+    for (uint32_t t = 0; t < o->h.table_blocks; t++) {
+        struct ctable *c = o->table[t];
+        if (c && !c->a) {
+            c->retry_ns = 0;
+            any = true;
+        }
+    }
+    return any;
 }
 
 bool container_table_intact(struct holofs *fs, struct copen *o, uint32_t x)
@@ -197,6 +228,8 @@ static int read_sealed(struct holofs *fs, uint32_t id, uint64_t coff, size_t len
     struct copen *o;
     struct container *c = ctab_hold(fs, id);
     int e = c ? copen_get(fs, id, &o) : -HOLO_ELOST;
+    if (e && c && c->state == CONTAINER_SEALED && e != -ENOMEM && e != -EMFILE && e != -ENFILE)
+        scrub_queue(fs, id); /* it finds out whether the container is gone */
     if (e)
         goto out;
     uint32_t first = (uint32_t)(coff / BLOCK_SIZE), n = (uint32_t)((coff + len - 1) / BLOCK_SIZE) - first + 1;

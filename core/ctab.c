@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "core/container.h"
+#include "core/lost.h"
 #include "core/scrubber.h"
 
 struct container *ctab_find(struct holofs *fs, uint32_t id)
@@ -206,6 +207,7 @@ void ctab_remove(struct holofs *fs, uint32_t id)
         fs->n_containers--;
         while (c->readers)
             mutex_wait(&fs->ctab_lock, &fs->ctab_cond);
+        lost_forget(fs, c);
     }
     mutex_unlock(&fs->ctab_lock);
     if (o)
@@ -240,6 +242,7 @@ void ctab_fini(struct holofs *fs)
         struct container *c = fs->ctab_deleted;
         fs->ctab_deleted = c->lru_next;
         free(c->hopeless);
+        free(c->lost);
         free(c);
     }
     free(fs->ctab);
@@ -313,8 +316,8 @@ int copen_get(struct holofs *fs, uint32_t id, struct copen **out)
         return e;
     o->cached = true;
     *out = insert(fs, id, o);
-    if (bad)
-        scrub_queue(fs, id);
+    if (bad && disk_answers(fs))
+        scrub_damage(fs, id, bad & 1 ? 0 : chead_file_blocks(&(*out)->h) - 1);
     return 0;
 }
 

@@ -69,7 +69,7 @@ struct counters_live {
     _Atomic uint64_t commits, commit_bytes, containers_sealed, containers_deleted, dumps, scrubs, scrubbed_blocks;
     _Atomic uint64_t table_blocks_repaired, headers_repaired, ring_blocks_repaired, super_copies_repaired;
     _Atomic uint64_t container_bytes_written, parity_disagrees, containers_unreadable;
-    _Atomic uint64_t troubles, ring_copies_restored;
+    _Atomic uint64_t troubles, ring_copies_restored, disk_gone, unexplained_reads;
     struct hist commit_ns, read_ns, write_ns, seal_ns;
 };
 
@@ -159,6 +159,7 @@ struct scrub_state {
     struct scrub_choice now;
     struct container *current;
     uint64_t piece_ns, traffic, saved_ns;
+    uint32_t bad_first, bad_last; /* blocks of its file: the first and the last that were not right */
     bool in_pass, save_failed;
 };
 
@@ -233,6 +234,9 @@ struct holofs {
     bool times_from_above; /* mtime and ctime of regular files come with setattr */
     _Atomic int failed; /* negative code after which nothing is written any more; 0 */
     _Atomic int trouble[TROUBLES]; /* negative code; 0: none */
+    _Atomic bool restore_now;      /* copies of the ring that failed may come back at once */
+    _Atomic int away;              /* why nothing can be read from the disk now; 0: it can (lost.c) */
+    _Atomic uint64_t lost_now, unreadable_now; /* blocks that are lost, containers that cannot be read, of those that there are */
 
     struct ring *ring;
     struct meta_index *index;

@@ -2,8 +2,9 @@
 /*
  * heal.c: put right bytes back on the medium, many blocks with one sync.
  *
- * Write in place, sync, read back past the page cache. Only what is read back counts: what a place does not keep is
- * remapped, and so is what was remapped already (its spare block is the one that failed).
+ * Write in place, sync, read back past the page cache. Only what is read back counts. What a place does not keep twice, while the disk
+ * answers before and after, is remapped, and so is what was remapped already (its spare block is the one that failed). What could not be
+ * healed because the disk is away is left for the scrub that follows.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/err.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/lost.h"
 #include "core/remapper.h"
 
 enum { RUN_MAX = 64 };
@@ -96,23 +98,67 @@ static int remap_one(struct holofs *fs, uint32_t id, struct heal *h)
     return e;
 }
 
-unsigned container_heal_blocks(struct holofs *fs, uint32_t id, struct heal *h, unsigned n)
+static void write_and_read_back(struct holofs *fs, const char *name, struct heal *h, unsigned n)
 {
-    char name[CONTAINER_NAME_MAX];
-    unsigned healed = 0;
-    int error = 0;
-    container_name(id, name);
     for (unsigned i = 0; i < n; i++)
         h[i].healed = false;
     if (n && write_all(fs, name, h, n) == 0)
         read_back_all(fs, name, h, n);
-    for (unsigned i = 0; i < n; i++) {
-        if (!h[i].healed || remap_lookup(fs->remap, id, h[i].file_block)) {
-            int e = remap_one(fs, id, &h[i]);
-            error = e ? e : error;
-        }
-        healed += h[i].healed;
+}
+
+/* A spare block that could not be read for a while. */
+static bool spare_is_right(struct holofs *fs, uint32_t id, const struct heal *h, uint8_t *back)
+{
+    return remap_read(fs->remap, id, h->file_block, back) == 0 && memcmp(back, h->block, BLOCK_SIZE) == 0;
+}
+
+/* The n blocks that i says: once more, since the disk may have been away. Returns whether what fails now is their own fault. */
+static bool try_again(struct holofs *fs, uint32_t id, const char *name, struct heal *h, const unsigned *i, unsigned n)
+{
+    struct heal *again = malloc(n * sizeof(*again));
+    uint8_t *back = malloc(BLOCK_SIZE);
+    bool sure = again && back && disk_answers(fs);
+    for (unsigned k = 0; k < n && sure; k++)
+        again[k] = h[i[k]];
+    if (sure)
+        write_and_read_back(fs, name, again, n);
+    for (unsigned k = 0; k < n && sure; k++) {
+        bool spare = remap_lookup(fs->remap, id, again[k].file_block);
+        h[i[k]].healed = spare ? spare_is_right(fs, id, &again[k], back) : again[k].healed;
     }
+    sure = sure && disk_answers(fs);
+    free(again);
+    free(back);
+    return sure;
+}
+
+/* Those that the medium does not keep; n of them go into i. */
+static unsigned not_kept(struct holofs *fs, uint32_t id, const struct heal *h, unsigned n, unsigned *i)
+{
+    unsigned found = 0;
+    for (unsigned k = 0; k < n; k++) {
+        if (!h[k].healed || remap_lookup(fs->remap, id, h[k].file_block))
+            i[found++] = k;
+    }
+    return found;
+}
+
+unsigned container_heal_blocks(struct holofs *fs, uint32_t id, struct heal *h, unsigned n)
+{
+    char name[CONTAINER_NAME_MAX];
+    unsigned healed = 0, *bad = malloc((n + 1) * sizeof(*bad));
+    int error = bad ? 0 : -ENOMEM;
+    container_name(id, name);
+    write_and_read_back(fs, name, h, n);
+    unsigned n_bad = bad ? not_kept(fs, id, h, n, bad) : 0;
+    bool sure = n_bad && try_again(fs, id, name, h, bad, n_bad);
+    for (unsigned k = 0; k < n_bad && sure; k++) {
+        int e = h[bad[k]].healed ? 0 : remap_one(fs, id, &h[bad[k]]);
+        error = e ? e : error;
+    }
+    free(bad);
+    for (unsigned k = 0; k < n; k++)
+        healed += h[k].healed;
     if (error)
         event_add(fs, "heal_failed", "s:i, s:i, s:s", "container", (int)id, "blocks", (int)(n - healed), "error", holo_strerror(error));
     COUNT(fs, repaired_blocks, healed);

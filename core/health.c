@@ -43,6 +43,9 @@ static void ask_writing(const struct holofs *fs, struct ask *a)
             reason(a, HEALTH_DEGRADED, "what was synced is safe, and can be read: make room or look at the disk",
                    "%s: %s: cannot be written now and is tried again", trouble_name((enum trouble)t), holo_strerror(e));
     }
+    if (fs->away)
+        reason(a, HEALTH_DEGRADED, "look at the disk and its cable; nothing is lost by that, and it is tried again every second",
+               "the disk does not answer: %s", holo_strerror(fs->away));
     unsigned copies = ring_failed_copies(fs->ring);
     if (copies)
         reason(a, HEALTH_DEGRADED, "a new file takes its place as soon as one can be written: look at the disk", "%s cannot be written",
@@ -80,14 +83,14 @@ static void ask_data(const struct holofs *fs, struct ask *a)
     if (c->parity_disagrees)
         reason(a, HEALTH_DEGRADED, "copy its files anew, and test the memory of this machine; .holo/events names the containers",
                "%llu times a stripe's parity contradicted its data, which are as they were written", (unsigned long long)c->parity_disagrees);
-    if (c->eio_reads)
-        reason(a, HEALTH_DEGRADED, ".holo/events names the files", "%llu reads failed", (unsigned long long)c->eio_reads);
-    if (c->containers_unreadable)
-        reason(a, HEALTH_DATA_LOST, ".holo/events names them; run holofsck", "%llu times a container could not be read at all",
-               (unsigned long long)c->containers_unreadable);
-    if (c->lost_blocks)
+    if (c->unexplained_reads)
+        reason(a, HEALTH_DEGRADED, ".holo/events names the files", "%llu reads failed", (unsigned long long)c->unexplained_reads);
+    if (fs->unreadable_now)
+        reason(a, HEALTH_DATA_LOST, ".holo/events names them; run holofsck", "%llu containers cannot be read at all",
+               (unsigned long long)fs->unreadable_now);
+    if (fs->lost_now)
         reason(a, HEALTH_DATA_LOST, ".holo/events names the files: put them back from another copy", "%llu blocks could not be rebuilt",
-               (unsigned long long)c->lost_blocks);
+               (unsigned long long)fs->lost_now);
 }
 
 static void ask_everything(const struct holofs *fs, struct ask *a)

@@ -68,6 +68,9 @@ static inline int trouble_now(struct holofs *fs, enum trouble t)
     return failed ? failed : fs->trouble[t];
 }
 
+/* A new file for every copy of the ring that failed; 0, or why one could not be made. Takes COMMIT. */
+int commit_restore_ring(struct holofs *fs);
+
 /* Threads: commit an open txg after commit_seconds; keep the mirror. */
 void *committer_main(void *fs);
 void *mirror_main(void *fs);

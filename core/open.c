@@ -524,7 +524,8 @@ static int finish(struct holofs *fs)
         commit_advance_tail(fs);
         mutex_unlock(&fs->commit_lock);
         int64_t n = ring_mirror(fs->ring);
-        e = n < 0 ? (int)n : 0;
+        int restored = ring_failed_copies(fs->ring) ? commit_restore_ring(fs) : 0;
+        e = n < 0 ? restored : 0;
     }
     return e ? e : super_update(fs, !fs->index_damaged);
 }

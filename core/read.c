@@ -16,6 +16,7 @@
 #include "core/attr.h"
 #include "core/cache.h"
 #include "core/container.h"
+#include "core/lost.h"
 #include "core/read.h"
 
 enum { EXTENTS_AT_ONCE = 64, LOOKUPS_MAX = 8 };
@@ -157,11 +158,27 @@ static int read_some(struct holofs *fs, struct inode *i, uint64_t off, uint8_t *
     }
 }
 
+/* What the disk refuses while it is away for a moment can be read when it is back. */
+static int read_again(struct holofs *fs, struct inode *i, uint64_t off, uint8_t *out, size_t room, size_t *size)
+{
+    size_t n = *size;
+    int e = read_some(fs, i, off, out, room, &n);
+    if (e == -EIO && disk_answers(fs)) {
+        n = *size;
+        e = read_some(fs, i, off, out, room, &n);
+    }
+    *size = n;
+    return e;
+}
+
 /* Each failure is counted and told with the path. */
 static void read_failed(struct holofs *fs, uint64_t ino, uint64_t off, int e)
 {
     char path[1024];
     COUNT(fs, eio_reads, 1);
+    if (fs->away || (holo_errno(e) == EIO && !disk_answers(fs)))
+        return; /* that was told, and nothing is lost */
+    COUNT(fs, unexplained_reads, e != -HOLO_EPARITY); /* lost blocks are counted by themselves */
     path_for_message(fs, ino, path, sizeof(path));
     event_add(fs, "read_failed", "s:s, s:I, s:I, s:s", "path", path, "inode", (json_int_t)ino, "offset", (json_int_t)off, "error",
               holo_strerror(e));
@@ -186,7 +203,7 @@ ssize_t holofs_read(struct holofs *fs, uint64_t ino, uint64_t off, void *buf, si
     size_t done = 0, room = (size + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE + BLOCK_SIZE;
     while (done < size && !e) {
         size_t n = size - done < WINDOW_SIZE ? size - done : WINDOW_SIZE;
-        e = read_some(fs, i, off + done, (uint8_t *)buf + done, room - done, &n);
+        e = read_again(fs, i, off + done, (uint8_t *)buf + done, room - done, &n);
         if (n == 0)
             break;
         done += e ? 0 : n;

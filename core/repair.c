@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/lost.h"
 #include "core/scrubber.h"
 #include "core/stripe.h"
 
@@ -44,8 +45,12 @@ static void load_pieces(struct holofs *fs, struct copen *o)
         container_read_positions(fs, o, first, n, raw, NULL);
     for (uint32_t i = 0; raw && o->pieces && i < o->h.pieces; i++)
         o->n_pieces += piece_decode(raw + (size_t)i * PIECE_BYTES, fs->sb.uuid, o->h.id, &o->pieces[o->n_pieces]);
-    if (o->n_pieces)
+    if (o->n_pieces) {
         qsort(o->pieces, o->n_pieces, sizeof(*o->pieces), by_coff);
+    } else { /* perhaps it can be read later */
+        free(o->pieces);
+        o->pieces = NULL;
+    }
     free(raw);
 }
 
@@ -140,7 +145,8 @@ void repair_pool_fini(struct holofs *fs)
     free(fs->repair_sums);
 }
 
-static int read_stripe(struct holofs *fs, struct copen *o, uint32_t x, struct stripe *s)
+/* *in_vain: something of it could not be read. */
+static int read_stripe(struct holofs *fs, struct copen *o, uint32_t x, struct stripe *s, bool *in_vain)
 {
     int e = repair_pool(fs);
     if (e)
@@ -151,6 +157,7 @@ static int read_stripe(struct holofs *fs, struct copen *o, uint32_t x, struct st
         if (!s->block[i])
             continue;
         container_read_positions(fs, o, s->pos[i], 1, s->block[i], &unreadable);
+        *in_vain |= unreadable;
         e = stripe_judge(fs, o, s, i, !unreadable);
     }
     return e;
@@ -201,40 +208,71 @@ static int decode_once(struct holofs *fs, struct copen *o, uint32_t stripe, stru
     return e;
 }
 
-/* *tried: something was found out about the container. */
-static int repair_locked(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w, bool *tried)
+/* What one look at a stripe came to. */
+struct look {
+    bool found;   /* the block */
+    bool tried;   /* something was found out about the container */
+    bool in_vain; /* something could not be read */
+};
+
+static int look_at_stripe(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w, struct look *l)
 {
     struct stripe s;
-    bool unreadable, found = false;
-    container_read_positions(fs, o, x, 1, block, &unreadable);
-    if (!unreadable && container_verify(fs, o, x, block) == BLOCK_RIGHT)
-        return 0;
-    int e = read_stripe(fs, o, x, &s);
+    struct container *c = ctab_find(fs, o->h.id);
+    bool tried;
+    int e = read_stripe(fs, o, x, &s, &l->in_vain);
     if (!e)
-        e = decode_once(fs, o, x % o->h.D, &s, tried);
+        e = decode_once(fs, o, x % o->h.D, &s, &tried);
     if (e && e != -HOLO_EPARITY)
         return e;
+    l->tried |= tried;
     for (unsigned i = 0; i < s.n; i++) {
-        if (s.block[i] && s.pos[i] == x && s.state[i] == ECC_RIGHT) {
+        if (!s.block[i] || s.state[i] != ECC_RIGHT)
+            continue;
+        lost_remove(fs, c, s.pos[i]);
+        if (s.pos[i] == x) {
             memcpy(block, s.block[i], BLOCK_SIZE);
-            found = true;
+            l->found = true;
         }
     }
     tell_and_heal(fs, o, &s, x, w);
-    if (found)
-        return 0;
-    COUNT(fs, lost_blocks, 1);
-    tell_damage(fs, o, x, 1, w, "lost");
     return e;
+}
+
+/* Nothing is called lost because the disk is away: it must answer before and after the stripe was read in vain. */
+static int repair_locked(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w, struct look *l)
+{
+    bool unreadable;
+    container_read_positions(fs, o, x, 1, block, &unreadable);
+    if (!unreadable && container_verify(fs, o, x, block) == BLOCK_RIGHT)
+        return 0;
+    for (unsigned round = 0;; round++) {
+        *l = (struct look){ .tried = l->tried };
+        int e = look_at_stripe(fs, o, x, block, w, l);
+        if (l->found || e != -HOLO_EPARITY)
+            return l->found ? 0 : e;
+        l->in_vain |= container_retry_tables(o);
+        if (!l->in_vain || (!l->tried && lost_known(ctab_find(fs, o->h.id), x)))
+            break;
+        if (!disk_answers(fs))
+            return -EIO;
+        if (round)
+            break;
+    }
+    if (lost_add(fs, ctab_find(fs, o->h.id), x))
+        tell_damage(fs, o, x, 1, w, "lost");
+    return -HOLO_EPARITY;
 }
 
 int repair_position(struct holofs *fs, struct copen *o, uint32_t x, uint8_t *block, const struct whose *w)
 {
-    bool tried = false;
+    struct look l = { 0 };
     mutex_lock(&fs->repair_lock);
-    int e = repair_locked(fs, o, x, block, w, &tried);
+    int e = repair_locked(fs, o, x, block, w, &l);
     mutex_unlock(&fs->repair_lock);
-    if (tried)
+    if (e == -EIO)
         scrub_queue(fs, o->h.id);
+    else if (l.tried)
+        scrub_damage(fs, o->h.id, chead_file_block(&o->h, x));
     return e;
 }

@@ -522,8 +522,11 @@ int loss_settle(struct holofs *fs)
         return e;
     indexer_wait(fs, fs->committed_txg, true);
     ctab_each(fs, head_trust, fs);
-    for (size_t i = 0; i < l->n; i++)
-        COUNT(fs, lost_blocks, (l->v[i].len + BLOCK_SIZE - 1) / BLOCK_SIZE);
+    for (size_t i = 0; i < l->n; i++) {
+        uint64_t blocks = (l->v[i].len + BLOCK_SIZE - 1) / BLOCK_SIZE;
+        COUNT(fs, lost_blocks, blocks);
+        fs->lost_now += blocks;
+    }
     fs->dump_wanted = true; /* the metadata log has the same gap */
     e = heads_seal(fs, 1, true);
     if (!e) {

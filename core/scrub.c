@@ -15,6 +15,7 @@
 #include "core/big.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/lost.h"
 #include "core/stripe.h"
 #include "core/whole.h"
 
@@ -32,7 +33,7 @@ enum fate {
 struct job {
     struct holofs *fs;
     struct copen *o;
-    bool heal;
+    bool heal, in_vain; /* in_vain: something could not be read */
     struct verify_result *out;
     const struct scrub_how *how;
     uint8_t *buf;           /* RUN_BLOCKS blocks */
@@ -101,6 +102,7 @@ static int look_at_positions(struct job *j)
         j->out->blocks += run;
         for (uint32_t i = 0; i < run; i++) {
             j->sum[x + i] = chead_block_sum(j->fs->sb.uuid, j->o->h.id, x + i, block + (size_t)i * BLOCK_SIZE);
+            j->in_vain |= unreadable[i];
             int verdict = unreadable[i] ? BLOCK_WRONG : container_judge(j->fs, j->o, x + i, j->sum[x + i]);
             if (verdict < 0)
                 return verdict;
@@ -256,8 +258,10 @@ static int read_members(struct job *j, const struct band *b, unsigned i)
         while (t + run < b->count && s[t + run].block[i] && s[t + run].pos[i] == s[t].pos[i] + run)
             run++;
         container_read_positions(j->fs, j->o, s[t].pos[i], run, s[t].block[i], unreadable);
-        for (uint32_t k = 0; k < run && !e; k++)
+        for (uint32_t k = 0; k < run && !e; k++) {
+            j->in_vain |= unreadable[k];
             e = stripe_judge(j->fs, j->o, &s[t + k], i, !unreadable[k]);
+        }
     }
     return e;
 }
@@ -294,7 +298,9 @@ static void settle_fates(struct job *j, const struct band *b, unsigned n)
             if (!s->block[i])
                 continue;
             j->sum[s->pos[i]] = s->sum[i];
-            j->fate[s->pos[i]] = s->state[i] != ECC_RIGHT ? FATE_LOST : s->changed[i] ? FATE_BAD : FATE_RIGHT;
+            uint8_t *fate = &j->fate[s->pos[i]];
+            bool repaired = *fate == FATE_REPAIRED; /* by the first of two looks */
+            *fate = s->state[i] != ECC_RIGHT ? FATE_LOST : s->changed[i] ? FATE_BAD : repaired ? FATE_REPAIRED : FATE_RIGHT;
         }
     }
     for (unsigned i = 0; i < n; i++) {
@@ -338,6 +344,33 @@ static int mend_stripes(struct job *j)
     return e;
 }
 
+static bool mark_losses(struct job *j)
+{
+    uint32_t n = chead_positions(&j->o->h);
+    bool any = false;
+    memset(j->dirty, 0, j->o->h.D * sizeof(*j->dirty));
+    for (uint32_t x = 0; x < n; x++) {
+        j->dirty[x % j->o->h.D] |= j->fate[x] == FATE_LOST;
+        any |= j->fate[x] == FATE_LOST;
+    }
+    return any;
+}
+
+/* Nothing is lost because the disk is away: it must answer before and after another look. */
+static int make_sure_of_losses(struct job *j)
+{
+    uint32_t n = chead_positions(&j->o->h);
+    j->in_vain |= container_retry_tables(j->o);
+    if (!j->in_vain || !mark_losses(j))
+        return 0;
+    bool sure = disk_answers(j->fs);
+    int e = sure ? mend_stripes(j) : 0;
+    sure = sure && !e && (!mark_losses(j) || disk_answers(j->fs));
+    for (uint32_t x = 0; x < n && !sure; x++)
+        j->fate[x] = j->fate[x] == FATE_LOST ? FATE_UNKNOWN : j->fate[x];
+    return e ? e : sure ? 0 : -EAGAIN;
+}
+
 /* Neighbours of one fate, to who watches: data and parity apart. */
 static void watched_run(struct job *j, uint32_t x, uint32_t n, uint8_t fate)
 {
@@ -347,11 +380,24 @@ static void watched_run(struct job *j, uint32_t x, uint32_t n, uint8_t fate)
     watched(j, SCRUB_PARITY, chead_file_block(&j->o->h, x + data), n - data, to);
 }
 
+/* Each loss counts once, whoever meets it first, until it is found right (REPAIR held). */
+static void note_losses(struct job *j)
+{
+    struct container *c = ctab_find(j->fs, j->o->h.id);
+    for (uint32_t x = 0; x < chead_positions(&j->o->h); x++) {
+        if (j->fate[x] == FATE_LOST)
+            lost_add(j->fs, c, x);
+        else if (j->fate[x] != FATE_UNKNOWN)
+            lost_remove(j->fs, c, x);
+    }
+}
+
 /* Count and tell, neighbours of one fate together. */
 static void tell_fates(struct job *j)
 {
     uint32_t n = chead_positions(&j->o->h);
     mutex_lock(&j->fs->repair_lock);
+    note_losses(j);
     for (uint32_t x = 0, run = 1; x < n; x += run, run = 1) {
         uint8_t fate = j->fate[x];
         while (x + run < n && j->fate[x + run] == fate)
@@ -362,8 +408,6 @@ static void tell_fates(struct job *j)
         j->out->repaired += fate == FATE_REPAIRED ? run : 0;
         j->out->lost += fate == FATE_LOST ? run : 0;
         watched_run(j, x, run, fate);
-        if (fate == FATE_LOST)
-            COUNT(j->fs, lost_blocks, run);
         if (fate == FATE_LOST || (fate == FATE_REPAIRED && j->heal))
             tell_damage(j->fs, j->o, x, run, NULL, fate == FATE_LOST ? "lost" : "repaired");
     }
@@ -468,8 +512,11 @@ int container_scrub(struct holofs *fs, uint32_t id, const struct scrub_how *how,
         heal_erasures(&j);
     if (!e)
         e = mend_stripes(&j);
-    if (!e) {
+    int sure = e ? e : make_sure_of_losses(&j);
+    if (!e)
         tell_fates(&j);
+    e = sure;
+    if (!e) {
         scrub_tables(&j); /* after the data, which tells what belongs there */
         scrub_headers(&j);
     }

@@ -24,7 +24,8 @@ struct scrub_how {
 
 /*
  * Verify one sealed container past the page cache. Takes the memory of one container, for reading only one at a time. Returns 0 also
- * when something is bad or lost (see *out); -HOLO_ELOST if no header is readable, other codes if it cannot be read.
+ * when something is bad or lost (see *out); -HOLO_ELOST if no header is readable, -EAGAIN if the disk does not answer so that what is lost
+ * is not known, other codes if it cannot be read.
  */
 int container_scrub(struct holofs *fs, uint32_t id, const struct scrub_how *how, struct verify_result *out);
 

@@ -3,6 +3,7 @@
  * scrubber.c: which containers are verified, when, and how fast.
  *
  *   queue   damage was met in it: at once, whatever else goes on
+ *           what lies within 10 MiB of it as well
  *   pass    on demand: all that the choice takes; those on watch first, then in order of id, which is about the order on the medium
  *
  * A container of a pass is marked due until it is verified, so that a pass goes on where it was after a pause, an unmount or a crash
@@ -21,11 +22,13 @@
 #include "core/clean.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/lost.h"
 #include "core/scrub.h"
 
-enum { WATCH_S = 30 * SCRUB_DAY_S, BUSY_SHARE = 5 };
+enum { WATCH_S = 30 * SCRUB_DAY_S, BUSY_SHARE = 5, NEAR_BLOCKS = (10 << 20) / BLOCK_SIZE, JUST_NOW_S = 60 };
 #define SAVE_NS UINT64_C(30000000000)
 #define WAIT_MAX_NS UINT64_C(200000000)
+#define AWAY_RETRY_NS UINT64_C(1000000000)
 
 uint32_t scrub_now_s(void)
 {
@@ -50,11 +53,7 @@ bool scrub_is_watched(const struct container *c, uint32_t now)
 void scrub_queue(struct holofs *fs, uint32_t id)
 {
     struct scrub_state *s = &fs->scrub;
-    struct container *c = ctab_find(fs, id);
     mutex_lock(&s->lock);
-    if (c)
-        c->watched_s = scrub_now_s() + WATCH_S;
-    s->changed = true;
     bool there = false;
     for (size_t i = 0; i < s->n_queue; i++)
         there |= s->queue[i] == id;
@@ -70,6 +69,53 @@ void scrub_queue(struct holofs *fs, uint32_t id)
         s->queue[s->n_queue++] = id;
     pthread_cond_signal(&s->wake);
     mutex_unlock(&s->lock);
+}
+
+/*
+ * Those whose files begin within `blocks` of this one, below it or above: in order of id, which is about the order on the medium. Not those
+ * that were verified just now.
+ */
+static void queue_neighbours(struct holofs *fs, uint32_t id, int step, uint64_t blocks)
+{
+    uint32_t now = scrub_now_s();
+    for (uint64_t seen = 0; seen < blocks;) {
+        id += (uint32_t)step;
+        if (id == 0 || id >= fs->ctab_cap)
+            return;
+        struct container *c = ctab_find(fs, id);
+        if (!c || c->state != CONTAINER_SEALED)
+            continue;
+        uint32_t at = scrub_verified_s(c, now);
+        if (now - at >= JUST_NOW_S)
+            scrub_queue(fs, id);
+        seen += space_of_container(fs, c->r, c->used) / BLOCK_SIZE;
+    }
+}
+
+/* Damage between two blocks of the file: what lies within NEAR_BLOCKS of it is in the container itself or in its neighbours. */
+static void queue_near(struct holofs *fs, const struct container *c, uint32_t first, uint32_t last)
+{
+    uint64_t all = space_of_container(fs, c->r, c->used) / BLOCK_SIZE;
+    if (first < NEAR_BLOCKS)
+        queue_neighbours(fs, c->id, -1, NEAR_BLOCKS - first);
+    if (last + NEAR_BLOCKS > all)
+        queue_neighbours(fs, c->id, 1, last + NEAR_BLOCKS - all);
+}
+
+static void watch(struct holofs *fs, struct container *c)
+{
+    c->watched_s = scrub_now_s() + WATCH_S;
+    fs->scrub.changed = true;
+}
+
+void scrub_damage(struct holofs *fs, uint32_t id, uint32_t file_block)
+{
+    struct container *c = ctab_find(fs, id);
+    scrub_queue(fs, id);
+    if (!c)
+        return;
+    watch(fs, c);
+    queue_near(fs, c, file_block, file_block);
 }
 
 /* One look at a container repairs what it finds: what it queued by that is done. */
@@ -172,30 +218,53 @@ static void settle(struct holofs *fs, struct container *c, const struct verify_r
     if (!e && !r->lost && c->quarantined && !log_writable(fs))
         clean_set_quarantine(fs, c, false);
     c->verified_s = right ? scrub_now_s() : 0;
-    if (e || r->bad || r->parity_disagrees)
-        c->watched_s = scrub_now_s() + WATCH_S;
     s->changed = true;
-    if (e) {
-        s->lost++;
-        COUNT(fs, containers_unreadable, 1);
-        event_add(fs, "container_unreadable", "s:i, s:s", "container", (int)c->id, "error", holo_strerror(e));
-    } else {
-        copen_drop(fs, c->id); /* tables were perhaps healed: read them again */
-    }
+    if (e || r->bad || r->parity_disagrees)
+        watch(fs, c);
+    if (r->bad)
+        queue_near(fs, c, s->bad_first, s->bad_last);
+    s->lost += s->in_pass && e;
+    lost_container(fs, c, e);
+    copen_drop(fs, c->id); /* tables were perhaps healed: read them again */
 }
 
-/* -ECANCELED when it was left in between; what is wrong with a container is told, and is no error. */
+/* What is near it is verified as well. */
+static void note_bad(void *arg, enum scrub_what what, uint32_t file_block, uint32_t n, enum scrub_fate fate)
+{
+    struct scrub_state *s = &((struct holofs *)arg)->scrub;
+    (void)what;
+    (void)fate;
+    s->bad_first = file_block < s->bad_first ? file_block : s->bad_first;
+    s->bad_last = file_block + n - 1 > s->bad_last ? file_block + n - 1 : s->bad_last;
+}
+
+/* Nothing is said of a container because the disk is away. */
+static int scrub_surely(struct holofs *fs, uint32_t id, const struct scrub_how *how, struct verify_result *r)
+{
+    int e = container_scrub(fs, id, how, r);
+    if (e ? holo_errno(e) != EIO : r->bad == r->repaired)
+        return e;
+    if (!disk_answers(fs))
+        return -EAGAIN;
+    if (e) /* was it, for a moment? */
+        e = container_scrub(fs, id, how, r);
+    return holo_errno(e) == EIO && !disk_answers(fs) ? -EAGAIN : e;
+}
+
+/* -ECANCELED when it was left in between, -EAGAIN when the disk does not answer; what is wrong with a container is told, and is no error. */
 static int scrub_held(struct holofs *fs, struct container *c)
 {
     struct scrub_state *s = &fs->scrub;
     struct verify_result r;
-    struct scrub_how how = { .heal = true, .trust_parity = s->in_pass && s->now.trust_parity, .arg = fs, .step = keep_pace };
+    struct scrub_how how = { .heal = true, .trust_parity = s->in_pass && s->now.trust_parity, .arg = fs, .step = keep_pace, .blocks = note_bad };
     s->current = c;
     s->piece_ns = clock_mono_ns();
-    int e = container_scrub(fs, c->id, &how, &r);
+    s->bad_first = UINT32_MAX;
+    s->bad_last = 0;
+    int e = scrub_surely(fs, c->id, &how, &r);
     if (c->state != CONTAINER_SEALED) /* deleted meanwhile */
         return 0;
-    if (e == -ECANCELED)
+    if (e == -ECANCELED || e == -EAGAIN)
         return e;
     if (s->in_pass)
         count(s, &r);
@@ -393,6 +462,15 @@ static void go_on(struct holofs *fs)
         end_pass(fs);
 }
 
+static void rest(struct holofs *fs)
+{
+    struct scrub_state *s = &fs->scrub;
+    mutex_lock(&s->lock);
+    if (!fs->stopping)
+        mutex_timedwait(&s->lock, &s->wake, AWAY_RETRY_NS);
+    mutex_unlock(&s->lock);
+}
+
 void *scrubber_main(void *arg)
 {
     struct holofs *fs = arg;
@@ -402,8 +480,12 @@ void *scrubber_main(void *arg)
         if (!s->n_queue && s->run != SCRUB_RUNNING && !fs->stopping)
             mutex_timedwait(&s->lock, &s->wake, 1000000000u);
         mutex_unlock(&s->lock);
-        scrub_queued(fs);
-        if (s->run == SCRUB_RUNNING && !fs->stopping)
+        if (disk_is_away(fs)) {
+            rest(fs);
+            continue;
+        }
+        int e = scrub_queued(fs);
+        if (!e && s->run == SCRUB_RUNNING && !fs->stopping)
             go_on(fs);
         save_now_and_then(fs);
     }

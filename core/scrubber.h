@@ -7,8 +7,10 @@
 
 #include "core/container.h"
 
-/* Check this container soon, and first in every pass of the next 30 days: damage was met in it. Any locks but the leaves may be held. */
+/* Check this container soon. Any locks but the leaves may be held, in both. */
 void scrub_queue(struct holofs *fs, uint32_t id);
+/* Damage was met in a block of its file: check it soon, and first in every pass of the next 30 days; and what lies within 10 MiB of it. */
+void scrub_damage(struct holofs *fs, uint32_t id, uint32_t file_block);
 
 /*
  * "start [percent=N] [older=DAYS] [watched] [trust-parity] [rate=BYTES]", "pause", "resume", "cancel", "rate=BYTES". -EINVAL if it is

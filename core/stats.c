@@ -191,6 +191,7 @@ static json_t *damage(struct holofs *fs)
     put(o, "checksum_failures", c->checksum_failures);
     put(o, "read_errors", c->read_errors);
     put(o, "eio_reads", c->eio_reads);
+    put(o, "disk_gone", c->disk_gone);
     put(o, "table_blocks_repaired", c->table_blocks_repaired);
     put(o, "headers_repaired", c->headers_repaired);
     put(o, "superblock_copies_repaired", c->super_copies_repaired);

@@ -39,6 +39,8 @@ static const struct {
     { "records_skipped", "records about inodes that there are not were passed over" },
     { "loss_accepted", "the loss was accepted" },
     { "parity_disagrees", "parity contradicts data that checksums confirm; the data are as they were written" },
+    { "disk_gone", "the disk does not answer; nothing is lost by that" },
+    { "disk_back", "the disk answers again" },
     { "container_unreadable", "a container could not be read at all" },
     { "container_quarantined", "the cleaner leaves a container alone, since not all of it can be read" },
     { "container_searched", "the directory of a container is damaged; the whole index was searched" },
