@@ -187,10 +187,9 @@ int container_block_sum(struct holofs *fs, uint32_t id, uint32_t position, uint6
 /* How many blocks of the file from fb on lie in it, up to n; those that were remapped are left alone. */
 static uint32_t run_in_file(struct holofs *fs, uint32_t id, uint32_t fb, uint32_t n)
 {
-    struct remap_stats rs;
     uint32_t run = n;
-    remap_stats(fs->remap, &rs);
-    for (uint32_t i = 0; rs.remaps && i < run; i++) {
+    bool any = remap_any(fs->remap);
+    for (uint32_t i = 0; any && i < run; i++) {
         if (remap_lookup(fs->remap, id, fb + i))
             run = i;
     }

@@ -159,7 +159,7 @@ unsigned container_heal_blocks(struct holofs *fs, uint32_t id, struct heal *h, u
     free(bad);
     for (unsigned k = 0; k < n; k++)
         healed += h[k].healed;
-    if (error)
+    if (error && error != -HOLO_EREMAPFULL) /* that is told once, above: every read of such a block would come here */
         event_add(fs, "heal_failed", "s:i, s:i, s:s", "container", (int)id, "blocks", (int)(n - healed), "error", holo_strerror(error));
     COUNT(fs, repaired_blocks, healed);
     return healed;

@@ -27,7 +27,7 @@
 #include "core/scrub.h"
 #include "core/scrubber.h"
 
-enum { SPARE_BYTES = 8 << 20, PATHS_TOLD = 1000 };
+enum { SPARE_BYTES = 8 << 20, PATHS_TOLD = 1000, EVENTS_MAX = 100 };
 
 /* ---- telling ---- */
 
@@ -158,9 +158,9 @@ __attribute__((format(printf, 2, 3))) static void say(struct holofs *fs, const c
 static int note_bad(void *arg, uint32_t container, uint32_t file_block, uint32_t spare, uint32_t spare_block)
 {
     struct holofs *fs = arg;
-    fs->remapper.bad++;
-    event_add(fs, "spare_block_bad", "s:I, s:I, s:I, s:I", "container", (json_int_t)container, "file_block", (json_int_t)file_block, "spare",
-              (json_int_t)spare, "spare_block", (json_int_t)spare_block);
+    if (fs->remapper.bad++ < EVENTS_MAX)
+        event_add(fs, "spare_block_bad", "s:I, s:I, s:I, s:I", "container", (json_int_t)container, "file_block", (json_int_t)file_block,
+                  "spare", (json_int_t)spare, "spare_block", (json_int_t)spare_block);
     scrub_queue(fs, container); /* which rebuilds it elsewhere */
     return fs->stopping ? -EINTR : 0;
 }

@@ -323,9 +323,10 @@ int holofs_stats_json(struct holofs *fs, struct buf *out)
     json_object_set_new(o, "gpu", gpu_json(fs));
     json_object_set_new(o, "damage", damage(fs));
     json_object_set_new(o, "scrub", scrub_json(fs));
-    json_object_set_new(o, "remap", json_pack("{s:I, s:I, s:I, s:I, s:I}", "remaps", (json_int_t)rs.remaps, "spare_blocks",
+    json_object_set_new(o, "remap", json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "remaps", (json_int_t)rs.remaps, "spare_blocks",
                                               (json_int_t)rs.spare_blocks, "spare_used", (json_int_t)rs.spare_used, "spare_bad",
-                                              (json_int_t)rs.spare_bad, "copies_repaired", (json_int_t)rs.copies_repaired));
+                                              (json_int_t)rs.spare_bad, "copies_repaired", (json_int_t)rs.copies_repaired, "spares_away",
+                                              (json_int_t)rs.spares_away, "spares_failing", (json_int_t)rs.spares_failing));
     json_object_set_new(o, "pools", json_pack("{s:I, s:I}", "scratch_allocated", (json_int_t)fs->scratch_made, "big_bytes", (json_int_t)fs->big_bytes));
     json_object_set_new(o, "memory", memory(fs));
     json_object_set_new(o, "opening", opening(fs));

@@ -42,7 +42,8 @@ struct remap_map {
     _Atomic uint32_t filter[FILTER];
     pthread_rwlock_t lock; /* guards everything below against lookups */
     struct slot *slot;
-    uint64_t n_slots, count;
+    uint64_t n_slots;
+    _Atomic uint64_t count;
     unsigned shift; /* 64 - log2(n_slots) */
     struct spare spare[REMAP_SPARES_MAX];
     struct remap_place cursor; /* where the search for a free block goes on */
@@ -351,6 +352,11 @@ bool remap_map_next_free(struct remap_map *m, struct remap_place *out)
         return true;
     }
     return false;
+}
+
+bool remap_map_any(const struct remap_map *m)
+{
+    return atomic_load_explicit(&m->count, memory_order_relaxed) != 0;
 }
 
 void remap_map_counts(struct remap_map *m, struct remap_counts *out)

@@ -51,6 +51,9 @@ bool remap_map_has(struct remap_map *m, uint32_t container);
 /* The next free spare block, going round. It stays free until an add is applied. False if there is none. */
 bool remap_map_next_free(struct remap_map *m, struct remap_place *out);
 
+/* Is there any remap? One relaxed load. */
+bool remap_map_any(const struct remap_map *m);
+
 void remap_map_counts(struct remap_map *m, struct remap_counts *out);
 
 /*

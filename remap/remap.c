@@ -157,6 +157,11 @@ bool remap_lookup(struct remap_table *t, uint32_t container, uint32_t file_block
     return remap_map_find(t->map, container, file_block, NULL);
 }
 
+bool remap_any(const struct remap_table *t)
+{
+    return remap_map_any(t->map);
+}
+
 static bool place_equal(const struct remap_place *a, const struct remap_place *b)
 {
     return a->spare == b->spare && a->block == b->block && a->sum == b->sum;

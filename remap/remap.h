@@ -45,6 +45,9 @@ void remap_close(struct remap_table *t);
 /* Is block file_block (4 KiB units from the start of the container file) of container id remapped? O(1). */
 bool remap_lookup(struct remap_table *t, uint32_t container, uint32_t file_block);
 
+/* Is any block remapped at all? One relaxed load. */
+bool remap_any(const struct remap_table *t);
+
 /* Read the spare block of a remapped block. -ENOENT if it is not remapped, -EIO if the spare fails. */
 int remap_read(struct remap_table *t, uint32_t container, uint32_t file_block, void *buf);
 

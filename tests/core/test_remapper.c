@@ -239,6 +239,57 @@ static void one_that_stays_away_is_given_up_by_removing_it(void **state)
     stop_elsewhere(&r, dir);
 }
 
+/* One spare block and two places that take no bytes: what an administrator sees, and does. */
+static void spares_that_are_used_up_are_told_and_more_can_be_had(void **state)
+{
+    (void)state;
+    struct holofs_geometry g = rig_geometry();
+    struct backing *b, *fault;
+    struct rig r;
+    char name[PATH_MAX];
+    uint8_t junk[3 * RIG_BLOCK];
+    rig_init(&r);
+    g.spare_bytes = RIG_BLOCK;
+    rig_format(&r, &g);
+    assert_int_equal(backing_posix_open(r.dir, false, &b), 0);
+    assert_int_equal(backing_fault_create(b, 1, &fault), 0);
+    r.opt.backing = fault;
+    rig_open(&r);
+    rig_file(&r, "a", 1, LEN);
+    rig_do(&r, "seal");
+    rig_reopen(&r);
+    rig_name(&r, "containers/000/00000001.hc", name);
+    int fd = open(name, O_RDWR);
+    memset(junk, 0x33, sizeof(junk));
+    assert_true(fd >= 0 && pwrite(fd, junk, sizeof(junk), 20 * RIG_BLOCK) == sizeof(junk));
+    close(fd);
+    backing_fault_add(fault, &(struct fault_rule){ .ops = FAULT_WRITE, .err = EIO, .name = "containers/*", .from = 20 * RIG_BLOCK,
+                                                   .to = 22 * RIG_BLOCK });
+    for (int i = 0; i < 3; i++)
+        rig_expect_file(&r, "a", 1, LEN);
+    assert_int_equal(rig_stat(&r, "remap/remaps"), 1);
+    assert_true(rig_event(&r, "spares_full", "\"file_block\":21"));
+    assert_false(is_healthy(&r));
+    rig_do(&r, "remap spare add 65536");
+    assert_true(is_healthy(&r));
+    rig_scrub(&r);
+    assert_int_equal(rig_stat(&r, "remap/remaps"), 2);
+    assert_int_equal(rig_stat(&r, "lost_blocks"), 0);
+    assert_true(is_healthy(&r));
+    rig_do(&r, "remap test");
+    rig_do(&r, "remap spare remove 0");
+    rig_expect_file(&r, "a", 1, LEN);
+    rig_close(&r);
+    r.opt.backing = NULL;
+    fault->ops->close(fault);
+    b->ops->close(b);
+    rig_open(&r);
+    assert_int_equal(rig_stat(&r, "remap/remaps"), 2);
+    rig_expect_file(&r, "a", 1, LEN);
+    rig_do(&r, "remap test");
+    rig_stop(&r);
+}
+
 static void what_makes_no_sense_is_refused_in_one_line(void **state)
 {
     (void)state;
@@ -313,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_disk_with_spares_may_be_away_for_a_mount),
         cmocka_unit_test(one_that_is_back_while_mounted_is_taken),
         cmocka_unit_test(one_that_stays_away_is_given_up_by_removing_it),
+        cmocka_unit_test(spares_that_are_used_up_are_told_and_more_can_be_had),
         cmocka_unit_test(what_makes_no_sense_is_refused_in_one_line),
         cmocka_unit_test(an_option_has_a_spare_file_made_once),
         cmocka_unit_test(mkfs_can_put_one_elsewhere),

@@ -47,6 +47,8 @@ static void step_header(struct fuzz_in *in, struct files *f, bool raw)
     remap_header_encode(&h, fuzz_uuid, block);
     if (raw) {
         in_bytes(in, block + 32, 64);
+        for (size_t i = 1088; i < 4088; i += 2) /* directories that are nowhere, should a spare file ask for one */
+            memcpy(block + i, "/%", 2);
         le32_put(block + 12, in_u8(in));
         le64_put(block + 4088, sum64(block, 4088, sum_seed(fuzz_uuid, SUM_ID_REMAP, 0)));
     }

@@ -208,6 +208,10 @@ static void a_used_spare_file_goes_when_others_took_what_is_in_it(void **state)
         assert_int_equal(remap_spare_remove(w.r->t, 0), -EBUSY);
         assert_int_equal(empty_and_remove(&w, 0), -HOLO_EREMAPFULL);
         assert_int_equal(info(&w, 0).state, REMAP_SPARE_OK);
+        uint32_t few = spare_add(&w, dirs[k], 14);
+        assert_int_equal(empty_and_remove(&w, 0), -HOLO_EREMAPFULL);
+        assert_int_equal(info(&w, few).used, 0); /* all of it, or nothing */
+        assert_int_equal(empty_and_remove(&w, few), 0);
         uint32_t number = spare_add(&w, dirs[k], 16);
         assert_int_equal(remap_spare_empty(w.r->t, 0, &left), 0);
         assert_int_equal(left, 0);
@@ -253,6 +257,29 @@ static void one_that_is_kept_after_all_is_as_it_was(void **state)
     world_fini(&w);
 }
 
+static void what_is_not_confirmed_is_not_moved(void **state)
+{
+    (void)state;
+    struct world w;
+    uint64_t left;
+    uint8_t got[BLK];
+    world_init(&w, 10);
+    add(&w, 0, 6);
+    spare_add(&w, NULL, 10);
+    struct bfile *f = rig_file(w.r, "spare/0000.spare");
+    assert_int_equal(bfile_pwrite(f, "x", 1, 3 * BLK + 99), 0);
+    f->ops->close(f);
+    assert_int_equal(remap_spare_empty(w.r->t, 0, &left), 0);
+    assert_int_equal(left, 1);
+    assert_int_equal(remap_spare_remove(w.r->t, 0), -EBUSY);
+    assert_int_equal(remap_read(w.r->t, 1, 3, got), -EIO);
+    assert_int_equal(info(&w, 0).used, 1);
+    add(&w, 3, 4); /* parity gave it back */
+    assert_int_equal(empty_and_remove(&w, 0), 0);
+    expect(&w, 6);
+    world_fini(&w);
+}
+
 static void without_room_for_it_nothing_changes(void **state)
 {
     (void)state;
@@ -280,6 +307,28 @@ static void without_room_for_it_nothing_changes(void **state)
     assert_int_equal(rig_stats(w.r).spare_blocks, 4);
     expect(&w, 3);
     assert_int_equal(spare_add(&w, "/disk/a", 4), 1);
+    world_fini(&w);
+}
+
+/* So that copies of the one cannot be taken for copies of the other. */
+static void each_list_of_spare_files_has_its_own_first_number(void **state)
+{
+    (void)state;
+    struct world w;
+    uint64_t first[4];
+    uint8_t block[BLK];
+    world_init(&w, 4);
+    for (int i = 0; i < 4; i++) {
+        struct bfile *f = rig_file(w.r, "remap.4");
+        assert_int_equal(f->ops->pread(f, block, BLK, 0), 0);
+        f->ops->close(f);
+        first[i] = le64_get(block + 32);
+        assert_true(i == 0 || first[i] > first[i - 1]);
+        if (i % 2)
+            assert_int_equal(empty_and_remove(&w, 1), 0);
+        else
+            spare_add(&w, NULL, 4);
+    }
     world_fini(&w);
 }
 
@@ -622,26 +671,27 @@ static struct backing *cut_of(struct world *w, int which)
     return which == 0 ? w->r->fault : which == 1 ? w->a.fault : w->b.fault;
 }
 
-/* Cut one of the three disks after its n-th change; with lose, what was not synced there is lost in part. */
+/* Cut one of the three disks after its n-th change; with lose, what was not synced on any is lost in part. */
 static bool run_cut(int which, uint64_t cut, bool lose)
 {
     struct world w;
     world_init(&w, 4);
     struct backing *fault = cut_of(&w, which);
     uint64_t before = backing_fault_writes(fault);
-    if (lose)
-        backing_fault_track(fault);
+    for (int i = 0; i < 3 && lose; i++)
+        backing_fault_track(cut_of(&w, i));
     backing_fault_cut_after(fault, before + cut);
     uint32_t n = workload(&w);
     bool whole = n == DONE && backing_fault_writes(fault) - before <= cut;
     remap_close(w.r->t);
     w.r->t = NULL;
-    if (lose)
-        backing_fault_lose(fault);
+    for (int i = 0; i < 3 && lose; i++)
+        backing_fault_lose(cut_of(&w, i));
     backing_fault_cut_after(fault, UINT64_MAX);
     world_open(&w);
     expect(&w, n);
     assert_int_equal(rig_stats(w.r).spares_away, 0);
+    assert_true(rig_stats(w.r).spare_blocks >= 4);
     spare_add(&w, NULL, 20);
     add(&w, n, n + 3);
     world_reopen(&w);
@@ -676,7 +726,9 @@ int main(void)
         cmocka_unit_test(one_block_is_enough_and_more_can_be_added),
         cmocka_unit_test(a_used_spare_file_goes_when_others_took_what_is_in_it),
         cmocka_unit_test(one_that_is_kept_after_all_is_as_it_was),
+        cmocka_unit_test(what_is_not_confirmed_is_not_moved),
         cmocka_unit_test(without_room_for_it_nothing_changes),
+        cmocka_unit_test(each_list_of_spare_files_has_its_own_first_number),
         cmocka_unit_test(the_list_has_an_end),
         cmocka_unit_test(a_directory_that_is_away_costs_nothing_for_good),
         cmocka_unit_test(one_that_stays_away_can_be_given_up),
