@@ -157,7 +157,7 @@ static bool time_adds(struct remap_map *m, size_t from, struct spread *out)
 
 static int measure(size_t n, struct cell *c)
 {
-    struct remap_header h = { .first = 1, .n_spares = 1, .spare = { { 0, (uint32_t)(n + ADDS + 1) } } };
+    struct remap_header h = { .first = 1, .n_spares = 1, .spare = { { .blocks = (uint32_t)(n + ADDS + 1) } } };
     struct remap_map *m;
     *c = (struct cell){ .remaps = n };
     int e = remap_map_create(&h, &m);

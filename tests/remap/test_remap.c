@@ -457,16 +457,16 @@ static void headers_that_ask_for_too_much_are_refused(void **state)
 {
     (void)state;
     static const struct remap_header wrong[] = {
-        { .first = 0, .n_spares = 1, .spare = { { 0, 4 } } },
-        { .first = UINT64_MAX, .n_spares = 1, .spare = { { 0, 4 } } },
-        { .first = 1, .snapshot = 5, .n_spares = 1, .spare = { { 0, 4 } } },
-        { .first = 1, .snapshot = UINT64_MAX / 64, .n_spares = 1, .spare = { { 0, 4 } } },
-        { .first = 1, .snapshot = REMAP_LOG_MAX / ENTRY, .n_spares = 1, .spare = { { 0, REMAP_BLOCKS_MAX } } },
-        { .first = 1, .n_spares = 2, .spare = { { 0, REMAP_BLOCKS_MAX }, { 1, 1 } } },
-        { .first = 1, .n_spares = 2, .spare = { { 3, 4 }, { 3, 4 } } },
+        { .first = 0, .n_spares = 1, .spare = { { .number = 0, .blocks = 4 } } },
+        { .first = UINT64_MAX, .n_spares = 1, .spare = { { .number = 0, .blocks = 4 } } },
+        { .first = 1, .snapshot = 5, .n_spares = 1, .spare = { { .number = 0, .blocks = 4 } } },
+        { .first = 1, .snapshot = UINT64_MAX / 64, .n_spares = 1, .spare = { { .number = 0, .blocks = 4 } } },
+        { .first = 1, .snapshot = REMAP_LOG_MAX / ENTRY, .n_spares = 1, .spare = { { .number = 0, .blocks = REMAP_BLOCKS_MAX } } },
+        { .first = 1, .n_spares = 2, .spare = { { .number = 0, .blocks = REMAP_BLOCKS_MAX }, { .number = 1, .blocks = 1 } } },
+        { .first = 1, .n_spares = 2, .spare = { { .number = 3, .blocks = 4 }, { .number = 3, .blocks = 4 } } },
     };
     uint8_t block[REMAP_HEADER_SIZE];
-    struct remap_header h = { .first = 1, .snapshot = 4, .n_spares = 1, .spare = { { 0, 4 } } }, out;
+    struct remap_header h = { .first = 1, .snapshot = 4, .n_spares = 1, .spare = { { .number = 0, .blocks = 4 } } }, out;
     remap_header_encode(&h, rig_uuid, block);
     assert_int_equal(remap_header_decode(block, rig_uuid, &out), 0);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {

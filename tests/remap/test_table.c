@@ -182,7 +182,7 @@ static void copies_that_cannot_be_read_for_a_while_lose_nothing(void **state)
 static struct rig *rig_near_the_end(uint64_t before)
 {
     struct rig *r = rig_new(2 * N);
-    struct remap_header h = { .first = REMAP_FIRST_MAX - before, .n_spares = 1, .spare = { { 0, 2 * N } } };
+    struct remap_header h = { .first = REMAP_FIRST_MAX - before, .n_spares = 1, .spare = { { .number = 0, .blocks = 2 * N } } };
     uint8_t block[BLK];
     remap_close(r->t);
     r->t = NULL;
