@@ -9,7 +9,8 @@ enum { CONTAINERS = 5, BLOCKS = 40, SPARES = 150 };
 
 static struct remap_map *map_new(uint32_t blocks)
 {
-    struct remap_header h = { .first = 1, .n_spares = 2, .spare = { { .number = 0, .blocks = blocks / 2 }, { .number = 7, .blocks = blocks - blocks / 2 } } };
+    struct remap_header h = { .first = 1, .n_spares = 2,
+                              .spare = { { .blocks = blocks / 2 }, { .number = 7, .blocks = blocks - blocks / 2 } } };
     struct remap_map *m;
     assert_int_equal(remap_map_create(&h, &m), 0);
     return m;
