@@ -206,7 +206,7 @@ struct clean_state {
 
 /* What a mount knows of its remap table and spare files (remapper.c). */
 struct remapper_state {
-    uint64_t checked_ns;   /* the housekeeper's: when the copies were last read */
+    uint64_t checked_ns, retried_ns; /* the housekeeper's: when the copies were last read; when what is wrong was last tried again */
     _Atomic int trouble;   /* negative code: copies of the table cannot be made good; 0 */
     _Atomic bool full;     /* a block found no spare block; told once, until one does */
     _Atomic unsigned unusable; /* spare files that are away or failing, as told */

@@ -3,7 +3,7 @@
  * remapper.c: what a mount does with its remap table besides remapping.
  *
  * The copies are read once an hour, by default: damage that nobody would meet before the next mount is found while the table is in memory, where
- * it is right whatever happened to all five. What is found is told once, and once more when it is good again.
+ * it is right whatever happened to all five. What is known to be wrong, spare files that are away too, is tried again every ten seconds. What is found is told once, and once more when it is good again.
  */
 #include "core/remapper.h"
 
@@ -23,11 +23,13 @@
 #include "core/clean.h"
 #include "core/container.h"
 #include "core/log.h"
+#include "core/lost.h"
 #include "core/open.h"
 #include "core/scrub.h"
 #include "core/scrubber.h"
 
 enum { SPARE_BYTES = 8 << 20, PATHS_TOLD = 1000, EVENTS_MAX = 100 };
+#define RETRY_NS UINT64_C(10000000000)
 
 /* ---- telling ---- */
 
@@ -105,11 +107,12 @@ void remapper_begin(struct holofs *fs)
     note_all(fs);
 }
 
-static int check(struct holofs *fs, unsigned *bad)
+/* All of it, or only what is known to be wrong: is it good again? */
+static int check(struct holofs *fs, bool all, unsigned *bad)
 {
     struct remap_stats before, after;
     remap_stats(fs->remap, &before);
-    int e = remap_check(fs->remap, bad);
+    int e = all ? remap_check(fs->remap, bad) : remap_retry(fs->remap);
     remap_stats(fs->remap, &after);
     bool was = atomic_exchange(&fs->remapper.trouble, e) != 0;
     if (after.copies_repaired != before.copies_repaired || (was && !e))
@@ -123,15 +126,23 @@ static int check(struct holofs *fs, unsigned *bad)
 void remapper_check(struct holofs *fs)
 {
     unsigned bad = 0;
-    check(fs, &bad);
+    check(fs, true, &bad);
 }
 
 void remapper_check_if_due(struct holofs *fs)
 {
-    if (clock_mono_ns() - fs->remapper.checked_ns < (uint64_t)fs->opt.remap_check_ms * 1000000)
+    struct remapper_state *r = &fs->remapper;
+    uint64_t now = clock_mono_ns();
+    unsigned bad = 0;
+    bool due = now - r->checked_ns >= (uint64_t)fs->opt.remap_check_ms * 1000000;
+    if (!due && ((!r->trouble && !r->unusable) || now - r->retried_ns < RETRY_NS))
         return;
-    remapper_check(fs);
-    fs->remapper.checked_ns = clock_mono_ns();
+    r->retried_ns = now;
+    if (!disk_answers(fs)) /* nothing is concluded */
+        return;
+    check(fs, due, &bad);
+    if (due)
+        r->checked_ns = clock_mono_ns();
 }
 
 bool remapper_is_full(const struct holofs *fs)
@@ -170,7 +181,7 @@ static int test(struct holofs *fs)
     uint64_t tested;
     unsigned bad_copies = 0;
     fs->remapper.bad = 0;
-    int e = check(fs, &bad_copies);
+    int e = check(fs, true, &bad_copies);
     int e2 = remap_test(fs->remap, note_bad, fs, &tested);
     fs->remapper.tested = tested;
     fs->remapper.tested_s = scrub_now_s();
@@ -342,7 +353,7 @@ int remapper_command(struct holofs *fs, const char *text, size_t len)
         return test(fs);
     if (strcmp(words, "check") == 0) {
         unsigned bad = 0;
-        return check(fs, &bad);
+        return check(fs, true, &bad);
     }
     if (strncmp(words, "spare add ", 10) == 0 && (rest = number_at(words + 10, &n)))
         return spare_add(fs, n, rest);

@@ -324,7 +324,7 @@ int remap_add(struct remap_table *t, uint32_t container, uint32_t file_block, co
  * Files that were away may be back, what failed may not fail any more, and a disk may be gone. One that was pulled out and put in again is behind
  * other descriptors than those that are open.
  */
-static void files_try_again(struct remap_table *t)
+static void files_try_again(struct remap_table *t, bool failing)
 {
     const struct remap_header *h = remap_log_header(t->log);
     struct remap_spare_counts c;
@@ -332,20 +332,29 @@ static void files_try_again(struct remap_table *t)
         if (!remap_map_spare(t->map, i, &c))
             continue;
         bool well = t->state[i] == REMAP_SPARE_OK && spare_file_answers(&t->file[i], c.blocks, t->scratch);
-        if (!well && t->state[i] != REMAP_SPARE_LEAVING)
+        if (!well && t->state[i] != REMAP_SPARE_LEAVING && (failing || t->state[i] != REMAP_SPARE_FAILING))
             file_open(t, i, spare_of(h, c.number));
     }
 }
 
 static int check_locked(struct remap_table *t, unsigned *bad)
 {
-    files_try_again(t);
+    files_try_again(t, true);
     int rc = remap_log_check(t->log, bad);
     if (rc || t->read_only || (!*bad && !t->unsettled && !remap_log_broken(t->log)))
         return rc;
     rc = log_rewrite_locked(t, NULL);
     if (rc == 0)
         remap_log_count_repaired(t->log, (unsigned)__builtin_popcount(*bad));
+    return rc;
+}
+
+int remap_retry(struct remap_table *t)
+{
+    mutex_lock(&t->change);
+    files_try_again(t, false);
+    int rc = !t->read_only && remap_log_broken(t->log) ? log_rewrite_locked(t, NULL) : 0;
+    mutex_unlock(&t->change);
     return rc;
 }
 

@@ -110,6 +110,9 @@ int remap_test(struct remap_table *t, int (*cb)(void *arg, uint32_t container, u
  */
 int remap_check(struct remap_table *t, unsigned *bad);
 
+/* The part of it that costs little: spare files that are away, and copies that could not be written, are tried again. */
+int remap_retry(struct remap_table *t);
+
 struct remap_stats {
     uint64_t remaps, spare_blocks, spare_used, spare_bad, copies_repaired, sequence;
     uint64_t spares_away, spares_failing; /* files */
