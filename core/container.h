@@ -63,6 +63,9 @@ int ctab_each(struct holofs *fs, int (*cb)(void *arg, uint32_t id), void *arg);
 int copen_get(struct holofs *fs, uint32_t id, struct copen **out);
 void copen_put(struct holofs *fs, struct copen *o);
 
+/* Does a header agree with what the log says of its container, if that is known? */
+bool container_header_fits(struct holofs *fs, const struct container_header *h);
+
 /* The entries of its directory that are right, by place in the container; *out is good as long as o. */
 size_t container_pieces(struct holofs *fs, struct copen *o, const struct piece **out);
 /* Forget an open file (it was deleted or replaced). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ctab.c: the table of containers and their open files, the least recently used of which are closed. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "core/container.h"
@@ -102,35 +103,77 @@ static int read_block(struct holofs *fs, uint32_t id, const struct copen *o, uin
     return o->f->ops->pread(o->f, block, BLOCK_SIZE, fb * BLOCK_SIZE);
 }
 
-/* A header block, from A or B; B is found from the size of the file. */
+bool container_header_fits(struct holofs *fs, const struct container_header *h)
+{
+    const struct container *c = ctab_find(fs, h->id);
+    return !c || c->state != CONTAINER_SEALED || !c->used || (h->cls == c->cls && h->r == c->r && h->used == c->used);
+}
+
+static int read_header(struct holofs *fs, uint32_t id, const struct copen *o, uint64_t fb, uint8_t *block, struct container_header *h,
+                       bool *intact)
+{
+    *intact = false;
+    int e = read_block(fs, id, o, fb, block);
+    return e ? e : chead_decode(block, fs->sb.uuid, id, h, intact);
+}
+
+/* Block of header B, by the size of the file; 0 if it is too short. */
+static uint64_t last_block(const struct copen *o)
+{
+    uint64_t size = 0;
+    int e = o->f->ops->size(o->f, &size);
+    return e || size < 2 * BLOCK_SIZE ? 0 : size / BLOCK_SIZE - 1;
+}
+
+/*
+ * No header is right. Of file data all that is needed follows from the log's record of the container and the superblock, and a table that is
+ * right where it must be then, its checksum being of this container, confirms it. What only the header said, where the directory is, is lost.
+ */
+static bool make_header(struct holofs *fs, uint32_t id, const struct copen *o, uint8_t *block, struct container_header *h)
+{
+    const struct container *c = ctab_find(fs, id);
+    if (!c || c->state != CONTAINER_SEALED || c->cls != CLASS_DATA || !c->used || c->used > fs->sb.nmax)
+        return false;
+    *h = (struct container_header){ .id = id, .cls = c->cls, .r = c->r, .k = fs->sb.k, .m = 2 * c->r, .nmax = fs->sb.nmax, .used = c->used,
+                                    .D = ecc_layout_stripes(fs->sb.nmax, fs->sb.k), .seed_base = fs->sb.seed_base,
+                                    .content_bytes = (uint64_t)c->used * BLOCK_SIZE, .dir_off = (uint64_t)c->used * BLOCK_SIZE,
+                                    .sb_ring_blocks = fs->sb.ring_blocks, .sb_r = fs->sb.r, .sb_meta_r = fs->sb.meta_r,
+                                    .sb_size_limit = fs->sb.size_limit_bytes };
+    memcpy(h->uuid, fs->sb.uuid, sizeof(h->uuid));
+    h->table_blocks = chead_table_blocks_for(chead_positions(h));
+    for (unsigned copy = 0; copy < 2; copy++) {
+        if (read_block(fs, id, o, chead_table_block(h, copy, 0), block) == 0 && ctable_intact(fs->sb.uuid, id, 0, block))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The header, from A or B, which is found from A, or else from the size of the file. Where both are right and contradict each other, the one
+ * that fits the log counts; A, if both do or none.
+ */
 static int read_headers(struct holofs *fs, uint32_t id, struct copen *o, unsigned *bad)
 {
+    struct container_header b = { 0 };
+    bool intact_a, intact_b = false;
     uint8_t *block = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
     if (!block)
         return -ENOMEM;
-    uint64_t size = 0;
-    bool intact = false, have = false;
-    *bad = 0;
-    int e = read_block(fs, id, o, 0, block);
-    if (!e)
-        e = chead_decode(block, fs->sb.uuid, id, &o->h, &intact);
-    have = e == 0;
-    if (!have || !intact)
-        *bad |= 1;
-    int eb = o->f->ops->size(o->f, &size);
-    if (have)
-        size = (uint64_t)chead_file_blocks(&o->h) * BLOCK_SIZE;
-    if (!eb && size >= 2 * BLOCK_SIZE)
-        eb = read_block(fs, id, o, size / BLOCK_SIZE - 1, block);
-    struct container_header b;
-    if (!eb)
-        eb = chead_decode(block, fs->sb.uuid, id, &b, &intact);
-    if (eb || !intact)
-        *bad |= 2;
-    if (!have && !eb)
+    int e = read_header(fs, id, o, 0, block, &o->h, &intact_a), eb = -HOLO_ETRUNC;
+    bool fits = e == 0 && container_header_fits(fs, &o->h);
+    uint64_t last = fits ? chead_file_blocks(&o->h) - 1 : last_block(o);
+    if (last)
+        eb = read_header(fs, id, o, last, block, &b, &intact_b);
+    *bad = (intact_a ? 0u : 1u) | (intact_b ? 0u : 2u);
+    if (eb == 0 && !fits && (e || container_header_fits(fs, &b))) {
         o->h = b;
+        *bad |= 1;
+        e = 0;
+    }
+    if (e && e != -ENOMEM && e != -HOLO_EVERSION && eb && eb != -HOLO_EVERSION && make_header(fs, id, o, block, &o->h))
+        e = 0;
     free(block);
-    return have || !eb ? 0 : e;
+    return e;
 }
 
 int copen_file(struct holofs *fs, uint32_t id, bool direct, struct copen **out, unsigned *bad_headers)

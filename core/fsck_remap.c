@@ -84,21 +84,32 @@ int fsck_remap_copies(struct fsck *f)
 
 /* ---- what it says ---- */
 
+/* Told by a header that the log agrees with: another one would not say where its container ends. */
+static void check_outside(struct fsck *f, uint32_t container, uint32_t file_block)
+{
+    struct fsck_where w = { .container = container, .block = file_block };
+    struct copen *o;
+    unsigned bad;
+    if (copen_file(f->fs, container, false, &o, &bad))
+        return; /* told already */
+    bool outside = file_block >= chead_file_blocks(&o->h) && container_header_fits(f->fs, &o->h);
+    copen_free(o);
+    if (!outside || !fsck_found(f, PR_REMAP_OUTSIDE, &w))
+        return;
+    int e = remap_drop_block(f->fs->remap, container, file_block);
+    fsck_tell(f, PR_REMAP_OUTSIDE, e ? FSCK_UNREPAIRED : FSCK_REPAIRED, &w);
+    f->changed = true;
+}
+
 static int check_remap(void *arg, uint32_t container, uint32_t file_block, uint32_t spare, uint32_t spare_block)
 {
     struct fsck *f = arg;
     struct container *c = ctab_find(f->fs, container);
     struct fsck_where w = { .container = container, .block = file_block };
-    struct copen *o;
-    unsigned bad;
     (void)spare;
     (void)spare_block;
     if (c && c->state == CONTAINER_SEALED) {
-        if (copen_file(f->fs, container, false, &o, &bad))
-            return 0; /* told already */
-        if (file_block >= chead_file_blocks(&o->h))
-            fsck_tell(f, PR_REMAP_OUTSIDE, FSCK_UNREPAIRED, &w);
-        copen_free(o);
+        check_outside(f, container, file_block);
         return 0;
     }
     if (!fsck_found(f, PR_REMAP_STALE, &w))

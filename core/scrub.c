@@ -69,13 +69,14 @@ static void watched_heals(struct job *j, enum scrub_what what, const struct heal
         watched(j, what, h[i].file_block, 1, j->heal && h[i].healed ? SCRUB_REPAIRED : SCRUB_BAD);
 }
 
+/* A header that contradicts the log is not copied over the other. */
 static void scrub_headers(struct job *j)
 {
     uint8_t *want = j->buf, *got = j->buf + BLOCK_SIZE;
     const uint32_t place[2] = { 0, chead_file_blocks(&j->o->h) - 1 };
     unsigned n = 0;
     chead_encode(&j->o->h, want);
-    for (int c = 0; c < 2; c++) {
+    for (int c = 0; c < 2 && container_header_fits(j->fs, &j->o->h); c++) {
         j->out->blocks++;
         if (container_read_file_block(j->fs, j->o, place[c], got) || memcmp(got, want, BLOCK_SIZE) != 0)
             j->blocks[n++] = (struct heal){ .file_block = place[c], .block = want };

@@ -396,6 +396,20 @@ int remap_drop_container(struct remap_table *t, uint32_t container)
     return rc;
 }
 
+int remap_drop_block(struct remap_table *t, uint32_t container, uint32_t file_block)
+{
+    if (t->read_only)
+        return -EROFS;
+    mutex_lock(&t->change);
+    int rc = 0;
+    if (remap_map_find(t->map, container, file_block, NULL)) {
+        struct remap_entry e = { .kind = REMAP_DROP_BLOCK, .container = container, .file_block = file_block };
+        rc = commit_locked(t, &e, 1, NULL);
+    }
+    mutex_unlock(&t->change);
+    return rc;
+}
+
 void remap_stats(struct remap_table *t, struct remap_stats *out)
 {
     struct remap_counts c;

@@ -57,6 +57,9 @@ int remap_read(struct remap_table *t, uint32_t container, uint32_t file_block, v
  */
 int remap_add(struct remap_table *t, uint32_t container, uint32_t file_block, const void *buf);
 
+/* Forget the remap of one block, which the container does not have, and free its spare block. 0 also if there is none. */
+int remap_drop_block(struct remap_table *t, uint32_t container, uint32_t file_block);
+
 /* Forget all remaps of a deleted container and free their spare blocks. */
 int remap_drop_container(struct remap_table *t, uint32_t container);
 

@@ -22,11 +22,13 @@ enum how {
     GONE, EMPTY, ZEROS, NOISE, HALF, FLIPS, LONGER, /* of a whole file */
     BLOCK_NOISE, BLOCK_ZERO,                        /* of the block `arg` of it; from the end if negative */
     STRIPE, BURST, TABLE_A, TABLE_B, TABLES, HEADERS, PARITY, SWAP, /* of a container */
+    HEADER_A, HEADER_B, HEADERS_AB, /* another size, with right checksums */
     HOWS,
 };
 static const char *const how_names[HOWS] = { "gone", "empty", "zeros", "noise", "cut in half", "flipped bytes", "longer", "a block of noise",
                                              "a block of zeros", "blocks of a stripe", "a burst", "table A", "table B", "both tables",
-                                             "both headers", "all parity", "another container's bytes" };
+                                             "both headers", "all parity", "another container's bytes", "header A of another size", "header B of another size",
+                                             "both headers of another size" };
 
 struct kind {
     const char *group, *file; /* file: a name, or "@class" for a container of that class */
@@ -116,7 +118,8 @@ static void add_containers(struct corpus *c, const char *group, const char *file
                  { LONGER, 0, true }, { BLOCK_NOISE, 0, true }, { BLOCK_NOISE, -1, true }, { BLOCK_ZERO, 0, true }, { BLOCK_ZERO, 1, true },
                  { BLOCK_NOISE, 2, true }, { BLOCK_NOISE, 3, true }, { BLOCK_ZERO, 4, true }, { STRIPE, 1, true }, { STRIPE, 4, true },
                  { STRIPE, 5, false }, { STRIPE, 7, false }, { BURST, 1, true }, { BURST, 0, true }, { TABLE_A, 0, true }, { TABLE_B, 0, true },
-                 { TABLES, 0, false }, { HEADERS, 0, false }, { PARITY, 0, true }, { SWAP, 0, false } };
+                 { TABLES, 0, false }, { HEADERS, 0, true }, { PARITY, 0, true }, { SWAP, 0, false },
+                 { HEADER_A, 0, true }, { HEADER_B, 0, true }, { HEADERS_AB, 0, false } };
     for (size_t i = 0; i < sizeof(hows) / sizeof(hows[0]); i++)
         add(c, (struct kind){ .group = group, .file = file, .how = hows[i].how, .arg = hows[i].arg, .whole = hows[i].whole });
 }
@@ -245,6 +248,16 @@ static void harm_container(struct bytes *b, const struct kind *k, const struct c
     case HEADERS:
         noise(b, 0, RIG_BLOCK, 7);
         noise(b, (size_t)(all - 1) * RIG_BLOCK, RIG_BLOCK, 8);
+        return;
+    case HEADER_A:
+    case HEADER_B:
+    case HEADERS_AB:
+        oh = *h;
+        oh.used = h->used > 1 ? h->used - 1 : 2;
+        if (k->how != HEADER_B)
+            chead_encode(&oh, b->p);
+        if (k->how != HEADER_A)
+            chead_encode(&oh, b->p + (size_t)(all - 1) * RIG_BLOCK);
         return;
     case PARITY:
         noise(b, (size_t)(data + h->used) * RIG_BLOCK, (size_t)m * h->D * RIG_BLOCK, 9);

@@ -12,6 +12,7 @@
 #include "core/apply.h"
 #include "core/fs.h"
 #include "core/log.h"
+#include "remap/remap.h"
 #include "tests/core/rig.h"
 
 struct tree {
@@ -235,6 +236,27 @@ static inline void harm_extent_runs_on(struct rig *r, const struct tree *t)
     harm_end(r, &h);
 }
 
+/* Of a container that is there, or of one that is not. */
+static inline void harm_remap(struct rig *r, uint32_t container, uint32_t block)
+{
+    uint8_t *p = rig_buffer(RIG_BLOCK);
+    rig_fill(block, p, RIG_BLOCK);
+    assert_int_equal(remap_add(r->fs->remap, container, block, p), 0);
+    free(p);
+}
+static inline void harm_remap_outside(struct rig *r, const struct tree *t)
+{
+    struct extent e = harm_extent_of(r, t->f1);
+    for (uint32_t i = 0; i < 3; i++)
+        harm_remap(r, e.container, 70000 + i);
+}
+static inline void harm_remap_nowhere(struct rig *r, const struct tree *t)
+{
+    harm_remap(r, 4001, 3);
+    harm_remap(r, 4001, 4);
+    (void)t;
+}
+
 enum tree_end {
     TREE_SAFE, /* -p repairs it */
     TREE_YES,  /* only -y does */
@@ -282,6 +304,8 @@ static const struct tree_kind tree_kinds[] = {
     { "bytes in a container that nothing names", harm_extent_nowhere, 321, TREE_LOST, false },
     { "the bytes of another file", harm_extent_of_another, 323, TREE_LOST, true },
     { "a run that goes on into another file's bytes", harm_extent_runs_on, 323, TREE_LOST, false },
+    { "blocks remapped behind the end of a container", harm_remap_outside, 505, TREE_SAFE, false },
+    { "blocks remapped of a container that there is not", harm_remap_nowhere, 504, TREE_SAFE, false },
 };
 enum { TREE_KINDS = sizeof(tree_kinds) / sizeof(tree_kinds[0]) };
 
