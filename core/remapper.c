@@ -2,8 +2,9 @@
 /*
  * remapper.c: what a mount does with its remap table besides remapping.
  *
- * The copies are read once an hour, by default: damage that nobody would meet before the next mount is found while the table is in memory, where
- * it is right whatever happened to all five. What is known to be wrong, spare files that are away too, is tried again every ten seconds. What is found is told once, and once more when it is good again.
+ * The copies are read once an hour, by default: damage that nobody would meet before the next mount is found while the table is in
+ * memory, where it is right whatever happened to all five. What is known to be wrong, spare files that are away too, is tried again every
+ * ten seconds. What is found is told once, and once more when it is good again.
  */
 #include "core/remapper.h"
 
@@ -35,7 +36,7 @@ enum { SPARE_BYTES = 8 << 20, PATHS_TOLD = 1000, EVENTS_MAX = 100 };
 
 static void tell_state(struct holofs *fs, const struct remap_spare_info *s)
 {
-    static const char *const event[] = { [REMAP_SPARE_OK] = "spare_back", [REMAP_SPARE_AWAY] = "spare_away", [REMAP_SPARE_FAILING] = "spare_failing" };
+    static const char *const event[] = { [REMAP_SPARE_OK] = "spare_back", [REMAP_SPARE_FAILING] = "spare_failing" };
     const char *dir = s->directory ? s->directory : "";
     if (s->state == REMAP_SPARE_LEAVING)
         return;

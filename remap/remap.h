@@ -67,7 +67,10 @@ int remap_drop_container(struct remap_table *t, uint32_t container);
 
 enum { REMAP_SPARE_FILES_MAX = 64 };
 
-/* AWAY: the file is not there, or another one is; its blocks are read through parity. FAILING: it took no new block lately. LEAVING: being emptied. */
+/*
+ * AWAY: the file is not there, or another one is; its blocks are read through parity. FAILING: it took no new block lately. LEAVING: being
+ * emptied.
+ */
 enum remap_spare_state { REMAP_SPARE_OK, REMAP_SPARE_AWAY, REMAP_SPARE_FAILING, REMAP_SPARE_LEAVING };
 
 struct remap_spare_info {
@@ -82,8 +85,9 @@ int remap_spares(struct remap_table *t, struct remap_spare_info **out, size_t *n
 void remap_spares_free(struct remap_spare_info *v, size_t n);
 
 /*
- * A new spare file of so many blocks (1 … 2^26 in all), in a directory (an absolute path) or, with NULL, in the store's own folder. -ENOSPC if there is
- * no room for it, -EFBIG if there are too many blocks, -E2BIG if there are 64 files or the paths are too long. On failure nothing changed.
+ * A new spare file of so many blocks (1 … 2^26 in all), in a directory (an absolute path) or, with NULL, in the store's own folder.
+ * -ENOSPC if there is no room for it, -EFBIG if there are too many blocks, -E2BIG if there are 64 files or the paths are too long. On failure
+ * nothing changed.
  */
 int remap_spare_add(struct remap_table *t, const char *directory, uint32_t blocks, uint32_t *number);
 
@@ -109,7 +113,8 @@ int remap_test(struct remap_table *t, int (*cb)(void *arg, uint32_t container, u
 /*
  * Read the five copies of the table and, unless it is open for reading only, write all anew if any is not as it must be, or could not be
  * written before. *bad: a bit for each bad copy. What is in memory decides: it is what was acknowledged. 0, also if all is well, or why
- * the copies could not be repaired; they are tried again with the next change, or the next check. Spare files that were away or failing are tried again.
+ * the copies could not be repaired; they are tried again with the next change, or the next check. Spare files that were away or failing are
+ * tried again.
  */
 int remap_check(struct remap_table *t, unsigned *bad);
 

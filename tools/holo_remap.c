@@ -17,8 +17,8 @@
 
 static int wrong_use(void)
 {
-    fputs("holo: usage: holo remap list|stats [--json] MNT | remap test MNT | remap spare add [--size SIZE] [DIR] MNT | remap spare remove ID MNT\n",
-          stderr);
+    fputs("holo: usage: holo remap list|stats [--json] MNT | remap test MNT | remap spare add [--size SIZE] [DIR] MNT | "
+          "remap spare remove ID MNT\n", stderr);
     return EXIT_USAGE;
 }
 
@@ -49,14 +49,17 @@ static void print_stats(json_t *o)
     json_t *s, *t = json_object_get(o, "test");
     char date[40];
     printf("remaps     %lld\n", holo_count(o, "remaps"));
-    printf("spare      %lld blocks, %lld used, %lld bad\n", holo_count(o, "spare_blocks"), holo_count(o, "spare_used"), holo_count(o, "spare_bad"));
+    printf("spare      %lld blocks, %lld used, %lld bad\n", holo_count(o, "spare_blocks"), holo_count(o, "spare_used"),
+           holo_count(o, "spare_bad"));
     json_array_foreach(json_object_get(o, "spares"), i, s)
-        printf("  %04lld     %lld blocks, %lld used, %lld bad, %s%s%s%s%s\n", holo_count(s, "spare"), holo_count(s, "blocks"), holo_count(s, "used"),
-               holo_count(s, "bad"), text_of(s, "state"), *text_of(s, "directory") ? ", in " : "", text_of(s, "directory"),
+        printf("  %04lld     %lld blocks, %lld used, %lld bad, %s%s%s%s%s\n", holo_count(s, "spare"), holo_count(s, "blocks"),
+               holo_count(s, "used"), holo_count(s, "bad"), text_of(s, "state"), *text_of(s, "directory") ? ", in " : "", text_of(s, "directory"),
                *text_of(s, "error") ? ": " : "", text_of(s, "error"));
-    printf("table      %lld copies written anew since the mount, sequence number %lld\n", holo_count(o, "copies_repaired"), holo_count(o, "sequence"));
+    printf("table      %lld copies written anew since the mount, sequence number %lld\n", holo_count(o, "copies_repaired"),
+           holo_count(o, "sequence"));
     if (holo_count(t, "time"))
-        printf("tested     %s: %lld blocks, %lld bad\n", holo_date((double)holo_count(t, "time"), date), holo_count(t, "tested"), holo_count(t, "bad"));
+        printf("tested     %s: %lld blocks, %lld bad\n", holo_date((double)holo_count(t, "time"), date), holo_count(t, "tested"),
+               holo_count(t, "bad"));
     else
         printf("tested     not since the mount\n");
 }
