@@ -76,3 +76,9 @@ def timed(run):
 def percentile(values, part):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def in_turn(what, run):
+    """The list, from another one on in each run."""
+    first = run % len(what) if what else 0
+    return what[first:] + what[:first]

@@ -10,7 +10,7 @@ import time
 
 from suite import data
 from suite.fio import fio, outcome
-from suite.measure import Metric, Outcome, measured, percentile
+from suite.measure import Metric, Outcome, in_turn, measured, percentile
 
 MIB = 1 << 20
 TEXT_BLOCK = 16 * MIB
@@ -142,21 +142,38 @@ def fastq(fs, env):
 
 
 def remap(fs, env):
-    """The same file, more and more of it in spare blocks."""
+    """Copies of one store with more and more of the file in spare blocks, read in turns: its own repetitions."""
     reads = write_reads(fs, env)
     (fs.mnt / ".holo/control").write_text("seal", encoding="ascii")
-    names = [f"{title}, {n} remaps" if n else f"{title}, no remaps" for n in env.sizes.remaps for title in ("FASTQ through seqtk", "read 1 MiB")]
-    for n, (whole, plain) in zip(env.sizes.remaps, zip(names[::2], names[1::2])):
-        if n:
+    fs.umount()
+    stores = remapped_copies(fs, env)
+    tell = {n: f"{n} remaps" if n else "no remaps" for n in stores}
+    base = tell[min(stores)]
+    for run in range(env.sizes.runs):
+        for n, store in in_turn(list(stores.items()), run):
             fs.umount()
-            fs.run(env.tools / "remap_blocks", fs.store, n, data.SEED)
-            fs.mount()
-        for name, unit, base, step in ((whole, "reads/s", names[0], lambda: seqtk(fs, reads)), (plain, "MiB/s", names[1], lambda: read_whole(fs))):
-            fs.cold()
-            metric = Metric(name, unit, "GiB", base="" if name == base else base)
-            yield metric, measured(fs, metric, step)
-        if fs.stats()["remap"]["remaps"] != n:
-            raise RuntimeError(f"{fs.stats()['remap']['remaps']} remaps instead of {n}")
+            fs.store = store
+            for title, unit, step in (("FASTQ through seqtk", "reads/s", lambda: seqtk(fs, reads)), ("read 1 MiB", "MiB/s", lambda: read_whole(fs))):
+                fs.cold()
+                metric = Metric(f"{title}, {tell[n]}", unit, "GiB", base="" if tell[n] == base else f"{title}, {base}")
+                yield metric, measured(fs, metric, step)
+            expect_remapped(fs, n)
+
+
+def remapped_copies(fs, env):
+    """{remaps: store}; whatever was in a block that is in a spare now is overwritten, so who reads it would have to repair."""
+    stores = {}
+    for n in env.sizes.remaps:
+        stores[n] = fs.store.with_name(f"store.{n}")
+        fs.run("cp", "-a", fs.store, stores[n])
+        fs.run(env.tools / "remap_blocks", stores[n], n, data.SEED)
+    return stores
+
+
+def expect_remapped(fs, n):
+    stats = fs.stats()
+    if stats["remap"]["remaps"] != n or stats["since_mount"]["repaired_blocks"]:
+        raise RuntimeError(f"{stats['remap']['remaps']} remaps instead of {n}, {stats['since_mount']['repaired_blocks']} blocks repaired")
 
 
 def read_whole(fs):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable
 
 from suite import data, parts_data, parts_files, parts_whole
+from suite.measure import in_turn
 from suite.peers import PEERS, Btrfs, Holofs
 
 
@@ -32,7 +33,7 @@ PARTS = {
     "tree": Part(parts_files.tree, "a source tree: unpack, walk, read, git, build, delete"),
     "sqlite": Part(parts_data.sqlite, "a database with small transactions"),
     "fastq": Part(parts_data.fastq, "reads of a sequencer through seqtk", program="seqtk"),
-    "remap": Part(parts_data.remap, "the same with remapped blocks", (Holofs.name,), program="seqtk"),
+    "remap": Part(parts_data.remap, "the same with remapped blocks", (Holofs.name,), repeats=False, program="seqtk"),
     "scrub": Part(parts_whole.scrub, "verify everything", (Holofs.name, Btrfs.name), program="fio"),
     "mount": Part(parts_files.mount, "mount full stores, clean and without their index", (Holofs.name,), repeats=False),
     "encode": Part(parts_whole.encode, "parity without a mount: ISA-L, SnapRAID, par2", (), repeats=False),
@@ -113,8 +114,7 @@ def one_turn(env, part, place, who, results):
 def in_turns(env, part, place, peers, results):
     peers, runs = list(peers), env.sizes.runs if PARTS[part].repeats else 1
     for run in range(runs):
-        first = run % len(peers) if peers else 0
-        for who in peers[first:] + peers[:first]:
+        for who in in_turn(peers, run):
             say(f"{part} on {place}, {run + 1} of {runs}: {who}")
             if not one_turn(env, part, place, who, results):
                 peers.remove(who)
