@@ -125,9 +125,34 @@ static uint64_t last_block(const struct copen *o)
     return e || size < 2 * BLOCK_SIZE ? 0 : size / BLOCK_SIZE - 1;
 }
 
+enum { DIRECTORY_PERIOD = 3 }; /* so many blocks are a whole number of entries */
+
+/* Entries of a directory verify themselves, and of its blocks the first and every third behind it begin with one. */
+static void find_directory(struct holofs *fs, uint32_t id, const struct copen *o, uint8_t *block, struct container_header *h)
+{
+    struct piece p;
+    uint32_t first = h->used;
+    for (uint32_t x = h->used; x-- > 0 && first - x <= DIRECTORY_PERIOD;) {
+        if (read_block(fs, id, o, chead_file_block(h, x), block) == 0 && piece_decode(block, fs->sb.uuid, id, &p))
+            first = x;
+    }
+    size_t room = (size_t)(h->used - first) * BLOCK_SIZE;
+    uint8_t *all = room ? aligned_alloc(BLOCK_SIZE, room) : NULL;
+    for (uint32_t x = first; all && x < h->used; x++) {
+        if (read_block(fs, id, o, chead_file_block(h, x), all + (size_t)(x - first) * BLOCK_SIZE))
+            memset(all + (size_t)(x - first) * BLOCK_SIZE, 0, BLOCK_SIZE);
+    }
+    for (uint32_t i = 0; all && i < room / PIECE_BYTES; i++) {
+        if (piece_decode(all + (size_t)i * PIECE_BYTES, fs->sb.uuid, id, &p))
+            h->pieces = i + 1;
+    }
+    free(all);
+    h->content_bytes = h->dir_off = (uint64_t)first * BLOCK_SIZE;
+}
+
 /*
  * No header is right. Of file data all that is needed follows from the log's record of the container and the superblock, and a table that is
- * right where it must be then, its checksum being of this container, confirms it. What only the header said, where the directory is, is lost.
+ * right where it must be then, its checksum being of this container, confirms it. What only the header said, when it was sealed, is lost.
  */
 static bool make_header(struct holofs *fs, uint32_t id, const struct copen *o, uint8_t *block, struct container_header *h)
 {
@@ -136,16 +161,16 @@ static bool make_header(struct holofs *fs, uint32_t id, const struct copen *o, u
         return false;
     *h = (struct container_header){ .id = id, .cls = c->cls, .r = c->r, .k = fs->sb.k, .m = 2 * c->r, .nmax = fs->sb.nmax, .used = c->used,
                                     .D = ecc_layout_stripes(fs->sb.nmax, fs->sb.k), .seed_base = fs->sb.seed_base,
-                                    .content_bytes = (uint64_t)c->used * BLOCK_SIZE, .dir_off = (uint64_t)c->used * BLOCK_SIZE,
                                     .sb_ring_blocks = fs->sb.ring_blocks, .sb_r = fs->sb.r, .sb_meta_r = fs->sb.meta_r,
                                     .sb_size_limit = fs->sb.size_limit_bytes };
     memcpy(h->uuid, fs->sb.uuid, sizeof(h->uuid));
     h->table_blocks = chead_table_blocks_for(chead_positions(h));
-    for (unsigned copy = 0; copy < 2; copy++) {
-        if (read_block(fs, id, o, chead_table_block(h, copy, 0), block) == 0 && ctable_intact(fs->sb.uuid, id, 0, block))
-            return true;
-    }
-    return false;
+    bool confirmed = false;
+    for (unsigned copy = 0; copy < 2 && !confirmed; copy++)
+        confirmed = read_block(fs, id, o, chead_table_block(h, copy, 0), block) == 0 && ctable_intact(fs->sb.uuid, id, 0, block);
+    if (confirmed)
+        find_directory(fs, id, o, block, h);
+    return confirmed;
 }
 
 /*
