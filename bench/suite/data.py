@@ -39,8 +39,8 @@ def source(rng, prose, number):
     for f in range(1 + min(40, int(rng.expovariate(0.15)))):
         at += 400
         comment = prose[at : at + rng.randint(60, 380)].replace("\n", "\n * ")
-        lines.append(f"/* {comment} */\nint f{number}_{f}(int a, int b)\n{{\n    int s = {rng.randrange(10**6)};\n"
-                     f"    for (int i = a; i < b; i++)\n        s = s * {rng.randrange(3, 99)} + (s >> {rng.randrange(1, 9)}) + COMMON(i);\n    return s;\n}}\n")
+        lines.append(f"/* {comment} */\nint f{number}_{f}(int a, int b)\n{{\n    int s = {rng.randrange(10**6)};\n    for (int i = a; i < b; i++)\n"
+                     f"        s = s * {rng.randrange(3, 99)} + (s >> {rng.randrange(1, 9)}) + COMMON(i);\n    return s;\n}}\n")
     return "\n".join(lines)
 
 
@@ -50,7 +50,7 @@ def makefile(build):
 
 
 def make_tree(top, files, build):
-    """A source tree of so many C files, 25 to a folder, in top; the first build of them are what its Makefile compiles. Returns the tar beside it."""
+    """A tree of so many C files, 25 to a folder, in top; its Makefile compiles the first build of them. Returns the tar beside it."""
     rng, prose = random.Random(SEED), text(MIB).decode("ascii")
     top.mkdir()
     names = [f"part{n // 500:02}/dir{n // 25 % 20:02}/file{n}.c" for n in range(files)]

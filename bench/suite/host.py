@@ -5,7 +5,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-PACKAGES = ("libfuse3-dev", "gocryptfs", "securefs", "bindfs", "btrfs-progs", "fio", "seqtk", "sqlite3", "git", "gcc", "par2", "snapraid", "libisal2")
+PACKAGES = ("libfuse3-dev", "gocryptfs", "securefs", "bindfs", "btrfs-progs", "fio", "seqtk", "sqlite3", "git", "gcc", "par2", "snapraid",
+            "libisal2")
 
 
 def output(*command, cwd=None):

@@ -25,9 +25,13 @@ def seq(fs, env):
     for jobs in (1, 4):
         write, read = (Metric(f"sequential {what}, {plural(jobs)}", "MiB/s", "GiB") for what in ("write", "read, cold"))
         name, size = f"seq{jobs}", env.sizes.stream_mib
-        yield write, measured(fs, write, lambda n=name, j=jobs, s=size: outcome(fio(fs, n, s, j, "--rw=write", "--bs=1m", "--end_fsync=1"), "MiB/s"))
+
+        def step(*args, name=name, jobs=jobs):
+            return outcome(fio(fs, name, size, jobs, "--bs=1m", *args), "MiB/s")
+
+        yield write, measured(fs, write, lambda step=step: step("--rw=write", "--end_fsync=1"))
         fs.cold()
-        yield read, measured(fs, read, lambda n=name, j=jobs, s=size: outcome(fio(fs, n, s, j, "--rw=read", "--bs=1m"), "MiB/s"))
+        yield read, measured(fs, read, lambda step=step: step("--rw=read"))
         remove(fs, name)
     write, read = Metric("sequential write, text", "MiB/s", "GiB"), Metric("sequential read, text, cold", "MiB/s", "GiB")
     yield write, measured(fs, write, lambda: write_text(fs, env))
@@ -77,16 +81,21 @@ def rand(fs, env):
     for jobs in (1, 4):
         name, each = f"rand{jobs}", sizes.rand_ops // jobs
         fio(fs, name, sizes.rand_mib, jobs, "--rw=write", "--bs=1m", "--end_fsync=1")
-        steps = [("read 4 KiB, cold", True, ("--rw=randread", f"--io_size={each * 4}k")),
-                 ("write 4 KiB, buffered", False, ("--rw=randwrite", "--end_fsync=1", f"--io_size={each * 4}k"))]
+        steps = [("random read 4 KiB, cold", True, ("--rw=randread", f"--io_size={each * 4}k")),
+                 ("random write 4 KiB, buffered", False, ("--rw=randwrite", "--end_fsync=1", f"--io_size={each * 4}k"))]
         if fs.place == "disk":  # on tmpfs a sync is free, and says nothing
-            steps.append(("write 4 KiB, fdatasync each", False, ("--rw=randwrite", "--fdatasync=1", f"--io_size={sizes.sync_ops // jobs * 4}k")))
+            steps.append(("random write 4 KiB, fdatasync each", False,
+                          ("--rw=randwrite", "--fdatasync=1", f"--io_size={sizes.sync_ops // jobs * 4}k")))
         steps.append(("mixed 4 KiB, 70 % reads, cold", True, ("--rw=randrw", "--rwmixread=70", "--end_fsync=1", f"--io_size={each * 4}k")))
         for title, cold, args in steps:
             if cold:
                 fs.cold()
-            metric = Metric(f"random {title}, {plural(jobs)}" if "mixed" not in title else f"{title}, {plural(jobs)}", "IOPS", "1000 ops")
-            yield metric, measured(fs, metric, lambda n=name, j=jobs, a=args: outcome(fio(fs, n, sizes.rand_mib, j, "--bs=4k", limit, *a), "IOPS"))
+            metric = Metric(f"{title}, {plural(jobs)}", "IOPS", "1000 ops")
+
+            def step(name=name, jobs=jobs, args=args):
+                return outcome(fio(fs, name, sizes.rand_mib, jobs, "--bs=4k", limit, *args), "IOPS")
+
+            yield metric, measured(fs, metric, step)
         remove(fs, name)
 
 
@@ -153,7 +162,8 @@ def remap(fs, env):
         for n, store in in_turn(list(stores.items()), run):
             fs.umount()
             fs.store = store
-            for title, unit, step in (("FASTQ through seqtk", "reads/s", lambda: seqtk(fs, reads)), ("read 1 MiB", "MiB/s", lambda: read_whole(fs))):
+            for title, unit, step in (("FASTQ through seqtk", "reads/s", lambda: seqtk(fs, reads)),
+                                      ("read 1 MiB", "MiB/s", lambda: read_whole(fs))):
                 fs.cold()
                 metric = Metric(f"{title}, {tell[n]}", unit, "GiB", base="" if tell[n] == base else f"{title}, {base}")
                 yield metric, measured(fs, metric, step)

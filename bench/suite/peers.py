@@ -97,8 +97,9 @@ class Daemon(Peer):
     def umount(self):
         if self.process is None:
             return
+        command = ["umount", "-i", str(self.mnt)]
         for _ in range(100):
-            if not os.path.ismount(self.mnt) or subprocess.run(["umount", "-i", str(self.mnt)], check=False, capture_output=True).returncode == 0:
+            if not os.path.ismount(self.mnt) or subprocess.run(command, check=False, capture_output=True).returncode == 0:
                 break
             time.sleep(0.1)
         try:

@@ -36,13 +36,15 @@ def plot(result, place):
     step = max(1, len(who)) * BAR + GAP
     height = TOP + step * len(rows) + 30
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 30}" height="{height}" font-family="sans-serif">',
-           f'<rect width="100%" height="100%" fill="#ffffff"/>', text(20, 22, f"Times as fast as {REFERENCE}, store on {place}; commit {result['commit']}", size=14)]
+           '<rect width="100%" height="100%" fill="#ffffff"/>',
+           text(20, 22, f"Times as fast as {REFERENCE}, store on {place}; commit {result['commit']}", size=14)]
     for n, w in enumerate(who):
         x = LEFT + n * 100
         out += [f'<rect x="{x}" y="34" width="10" height="10" fill="{COLORS.get(w, "#666")}"/>', text(x + 14, 43, w)]
     for r in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20):
         x = x_of(r)
-        out += [f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 22}" stroke="{"#444" if r == 1 else "#ddd"}"/>', text(x, height - 8, f"{r:g}", "middle")]
+        stroke = "#444" if r == 1 else "#ddd"
+        out += [f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 22}" stroke="{stroke}"/>', text(x, height - 8, f"{r:g}", "middle")]
     for n, row in enumerate(rows):
         out += bars(row, who, TOP + n * step)
     return "\n".join(out) + "\n</svg>\n"

@@ -13,13 +13,14 @@ from suite import data, measure, plot, report, sizes  # noqa: E402 pylint: disab
 
 
 def row(name, larger=True, place="tmpfs", base="", **samples):
-    return {"part": "seq", "place": place, "name": name, "unit": "MiB/s", "per": "GiB", "larger": larger, "base": base,
-            "samples": {who: [{"value": v, "cpu_per": v / 10} for v in values] for who, values in samples.items()}}
+    return {"part": "seq", "place": place, "name": name, "unit": "MiB/s", "per": "GiB", "larger": larger, "base": base, "samples":
+            {who: [{"value": v, "cpu_per": v / 10} for v in values] for who, values in samples.items()}}
 
 
 def result(*rows, date="2026-01-02 03:04"):
-    return {"date": date, "command": "bench.py run", "commit": "abc", "sizes": {"runs": 3}, "places": {"tmpfs": "tmpfs"}, "left_out": {"securefs": "no"},
-            "machine": {"cpu": "x", "cpus": 2, "memory_gib": 4, "kernel": "6", "load": 0.1}, "versions": {"fio": "3"}, "failures": [], "metrics": list(rows)}
+    return {"date": date, "command": "bench.py run", "commit": "abc", "sizes": {"runs": 3}, "places": {"tmpfs": "tmpfs"},
+            "left_out": {"securefs": "no"}, "machine": {"cpu": "x", "cpus": 2, "memory_gib": 4, "kernel": "6", "load": 0.1},
+            "versions": {"fio": "3"}, "failures": [], "metrics": list(rows)}
 
 
 class Report(unittest.TestCase):

@@ -37,12 +37,13 @@ opts=(--preset smoke --part "${BENCH_PART:-small}" --place tmpfs --tmpfs-dir "$p
 t "the suite runs" "${suite[@]}" run "${opts[@]}"
 t "nothing of it stays" test -z "$(ls "$place")"
 t "nothing stays of a run that was told to end" ends_early
-t "its result names machine, versions and commit" jq -e '.machine.cpu and .versions and (.commit | type == "string") and .failures == []' "$WORK/result.json"
+t "its result names machine, versions and commit" jq -e '.machine.cpu and .versions and (.commit | type == "string") and .failures == []' \
+    "$WORK/result.json"
 # shellcheck disable=SC2016 # $peers is jq's
 t "each filesystem has a figure in each row" jq -e --arg peers "$peers" \
     '[.metrics[].samples | (keys | sort) == ($peers | split(",") | sort)] | length > 4 and all' "$WORK/result.json"
-t "figures are rates, with processor time and memory of the daemon" jq -e '[.metrics[].samples.holofs[] | .value > 0 and has("cpu_s") and .rss_mib > 1] | all' \
-    "$WORK/result.json"
+t "figures are rates, with processor time and memory of the daemon" jq -e \
+    '[.metrics[].samples.holofs[] | .value > 0 and has("cpu_s") and .rss_mib > 1] | all' "$WORK/result.json"
 t "tables can be made again" says '| create, files of 4 KiB | files/s |' table "$WORK/result.json"
 t "two results are compared" says '| +0 % |' compare "$WORK/result.json" "$WORK/result.json"
 t "the plot is an image" says '</svg>' plot "$WORK/result.json" tmpfs
