@@ -69,8 +69,13 @@ def load(path):
 
 
 def save(path, result):
+    """A line for each key, and for each metric."""
+    def compact(value):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    lines = [f"{compact(key)}: {compact(value)}" for key, value in result.items() if key != "metrics"]
+    rows = ",\n".join(compact(row) for row in result["metrics"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text("{" + ",\n".join(lines) + ',\n"metrics": [\n' + rows + "\n]}\n", encoding="utf-8")
 
 
 def plan(args):
