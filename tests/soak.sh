@@ -58,7 +58,8 @@ part_power() {
     local seed=${SEED:-$((RANDOM * 32768 + RANDOM))} end=$((SECONDS + ${SOAK_MINUTES:-60} * 60)) good=0 bad=0
     while [ $SECONDS -lt $end ]; do
         if POWER_SEED=$seed POWER_ROUNDS=4 POWER_OPS=60 POWER_POINTS=30 "$build/tests/test_power_crash" &&
-            REPAIR_SEED=$seed REPAIR_POINTS=8 REPAIR_TREES=30 "$build/tests/test_power_repair"; then
+            REPAIR_SEED=$seed REPAIR_POINTS=8 REPAIR_TREES=34 "$build/tests/test_power_repair" &&
+            UNDO_SEED=$seed UNDO_POINTS=60 "$build/tests/test_power_undo"; then
             good=$((good + 1))
         else
             bad=$((bad + 1))
