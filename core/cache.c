@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/apply.h"
+#include "core/lost.h"
 
 enum { SWEEP_BUCKETS = 64 };
 
@@ -156,11 +157,16 @@ static void shrink_inodes(struct holofs *fs, size_t tries)
     }
 }
 
-void reader_unlock(struct holofs *fs, int e)
+int reader_unlock(struct holofs *fs, int e)
 {
     mutex_unlock(&fs->reader_lock);
-    if ((e == -HOLO_ESUM || e == -HOLO_ECORRUPT) && !atomic_exchange(&fs->index_damaged, true))
+    if (e != -HOLO_ESUM && e != -HOLO_ECORRUPT)
+        return e;
+    if (!disk_answers(fs))
+        return -EIO;
+    if (!atomic_exchange(&fs->index_damaged, true))
         event_add(fs, "index_damaged", "s:s", "error", holo_strerror(e));
+    return e;
 }
 
 static int load(struct holofs *fs, uint64_t ino, struct inode **out)
@@ -169,7 +175,7 @@ static int load(struct holofs *fs, uint64_t ino, struct inode **out)
     struct inode_image img;
     mutex_lock(&fs->reader_lock);
     int e = meta_read_inode(fs->reader, ino, &m);
-    reader_unlock(fs, e);
+    e = reader_unlock(fs, e);
     if (e)
         return e == -ENOENT ? -ESTALE : e;
     meta_to_inode_image(&m, &img);
@@ -352,7 +358,7 @@ int purge_orphans(struct holofs *fs)
     struct orphans o = { 0 };
     mutex_lock(&fs->reader_lock);
     int e = meta_each_orphan(fs->reader, note_orphan, &o);
-    reader_unlock(fs, e);
+    e = reader_unlock(fs, e);
     for (size_t n = 0; n < o.n && !e; n++) {
         struct inode *i;
         e = inode_get(fs, o.v[n], &i);

@@ -85,8 +85,11 @@ struct dentry {
     char name[];
 };
 
-/* Let go of READER after a read of the index that returned e; damage that it met is told, and the next mount verifies the index. */
-void reader_unlock(struct holofs *fs, int e);
+/*
+ * Let go of READER after a read of the index that returned e; damage that it met is told, and the next mount verifies the index.
+ * Returns e, or -EIO if the disk does not answer.
+ */
+int reader_unlock(struct holofs *fs, int e);
 
 /* The inode, loaded if need be, with a reference. -ESTALE if there is none. */
 int inode_get(struct holofs *fs, uint64_t ino, struct inode **out);

@@ -19,6 +19,7 @@
 #include "core/container.h"
 #include "core/head.h"
 #include "core/log.h"
+#include "core/lost.h"
 
 enum { SEAL_LOOK_NS = 100000000 }; /* a store that fails wakes nobody who waits for the sealer */
 
@@ -554,7 +555,8 @@ static void look_after_copies(struct holofs *fs, uint64_t *next_ns, unsigned *wa
         event_add(fs, "ring_copy_failed", "s:i", "copies", (int)ring_failed_copies(fs->ring));
     if (*wait_s && clock_mono_ns() < *next_ns && !atomic_exchange(&fs->restore_now, false))
         return;
-    commit_restore_ring(fs);
+    if (commit_restore_ring(fs) && disk_answers(fs)) /* if not, they come back as soon as it does */
+        commit_restore_ring(fs);
     *wait_s = *wait_s == 0 ? 1 : *wait_s < RESTORE_WAIT_MAX_S ? 2 * *wait_s : RESTORE_WAIT_MAX_S;
     *next_ns = clock_mono_ns() + *wait_s * 1000000000ull;
 }

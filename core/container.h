@@ -15,6 +15,7 @@ struct copen {
     struct bfile *f;
     struct container_header h;
     _Atomic(struct ctable *) *table; /* table blocks read so far, h.table_blocks pointers */
+    bool direct;               /* f goes past the page cache */
     bool cached;               /* by the table of containers: damage met here asks for a scrub */
     uint32_t refs;             /* CTAB; 1 is the table's own */
     struct piece *pieces;      /* the directory, for messages and checks, by place, once read; REPAIR */
@@ -74,6 +75,9 @@ void copen_drop(struct holofs *fs, uint32_t id);
 /* Delete the file of a container that nothing refers to; the next mount does what fails. 0 also if there is none. */
 int container_unlink(struct holofs *fs, uint32_t id);
 
+/* The same while the header is not known. */
+int copen_read_block(struct holofs *fs, uint32_t id, const struct copen *o, uint64_t file_block, uint8_t *block);
+
 /* Open a container file by itself: header from A or B; *bad_headers is a bit for each bad one. */
 int copen_file(struct holofs *fs, uint32_t id, bool direct, struct copen **out, unsigned *bad_headers);
 void copen_free(struct copen *o);
@@ -112,7 +116,7 @@ bool container_table_intact(struct holofs *fs, struct copen *o, uint32_t x);
 bool container_retry_tables(struct copen *o);
 void ctable_free(struct ctable *c);
 
-/* Read one block of the file, through the remap table. */
+/* Read one block of the file, through the remap table, and past the page cache if that refuses it. */
 int container_read_file_block(struct holofs *fs, struct copen *o, uint32_t file_block, uint8_t *block);
 
 /* Read n stored positions from x on. What cannot be read becomes zeros and, unless it is NULL, is marked in unreadable. */

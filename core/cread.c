@@ -10,11 +10,35 @@
 #include "core/salvage.h"
 #include "core/scrubber.h"
 
+/* Past the page cache, which may refuse a block because of another one: it reads and keeps several as one. */
+static int read_from_disk(struct holofs *fs, uint32_t id, uint64_t fb, uint8_t *block)
+{
+    char name[CONTAINER_NAME_MAX];
+    struct bfile *f;
+    uint8_t *aligned = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
+    container_name(id, name);
+    int e = aligned ? fs->backing->ops->open(fs->backing, name, BACKING_READ | BACKING_DIRECT, &f) : -ENOMEM;
+    if (!e) {
+        e = f->ops->pread(f, aligned, BLOCK_SIZE, fb * BLOCK_SIZE);
+        f->ops->close(f);
+    }
+    if (!e)
+        memcpy(block, aligned, BLOCK_SIZE);
+    free(aligned);
+    return e;
+}
+
+int copen_read_block(struct holofs *fs, uint32_t id, const struct copen *o, uint64_t fb, uint8_t *block)
+{
+    if (fb <= UINT32_MAX && remap_lookup(fs->remap, id, (uint32_t)fb))
+        return remap_read(fs->remap, id, (uint32_t)fb, block);
+    int e = o->f->ops->pread(o->f, block, BLOCK_SIZE, fb * BLOCK_SIZE);
+    return e == -EIO && !o->direct ? read_from_disk(fs, id, fb, block) : e;
+}
+
 int container_read_file_block(struct holofs *fs, struct copen *o, uint32_t fb, uint8_t *block)
 {
-    if (remap_lookup(fs->remap, o->h.id, fb))
-        return remap_read(fs->remap, o->h.id, fb, block);
-    return o->f->ops->pread(o->f, block, BLOCK_SIZE, (uint64_t)fb * BLOCK_SIZE);
+    return copen_read_block(fs, o->h.id, o, fb, block);
 }
 
 /* ---- the checksum table ---- */

@@ -95,14 +95,6 @@ void copen_free(struct copen *o)
     free(o);
 }
 
-/* Before the header is known. */
-static int read_block(struct holofs *fs, uint32_t id, const struct copen *o, uint64_t fb, uint8_t *block)
-{
-    if (fb <= UINT32_MAX && remap_lookup(fs->remap, id, (uint32_t)fb))
-        return remap_read(fs->remap, id, (uint32_t)fb, block);
-    return o->f->ops->pread(o->f, block, BLOCK_SIZE, fb * BLOCK_SIZE);
-}
-
 bool container_header_fits(struct holofs *fs, const struct container_header *h)
 {
     const struct container *c = ctab_find(fs, h->id);
@@ -113,7 +105,7 @@ static int read_header(struct holofs *fs, uint32_t id, const struct copen *o, ui
                        bool *intact)
 {
     *intact = false;
-    int e = read_block(fs, id, o, fb, block);
+    int e = copen_read_block(fs, id, o, fb, block);
     return e ? e : chead_decode(block, fs->sb.uuid, id, h, intact);
 }
 
@@ -133,13 +125,13 @@ static void find_directory(struct holofs *fs, uint32_t id, const struct copen *o
     struct piece p;
     uint32_t first = h->used;
     for (uint32_t x = h->used; x-- > 0 && first - x <= DIRECTORY_PERIOD;) {
-        if (read_block(fs, id, o, chead_file_block(h, x), block) == 0 && piece_decode(block, fs->sb.uuid, id, &p))
+        if (copen_read_block(fs, id, o, chead_file_block(h, x), block) == 0 && piece_decode(block, fs->sb.uuid, id, &p))
             first = x;
     }
     size_t room = (size_t)(h->used - first) * BLOCK_SIZE;
     uint8_t *all = room ? aligned_alloc(BLOCK_SIZE, room) : NULL;
     for (uint32_t x = first; all && x < h->used; x++) {
-        if (read_block(fs, id, o, chead_file_block(h, x), all + (size_t)(x - first) * BLOCK_SIZE))
+        if (copen_read_block(fs, id, o, chead_file_block(h, x), all + (size_t)(x - first) * BLOCK_SIZE))
             memset(all + (size_t)(x - first) * BLOCK_SIZE, 0, BLOCK_SIZE);
     }
     for (uint32_t i = 0; all && i < room / PIECE_BYTES; i++) {
@@ -167,7 +159,7 @@ static bool make_header(struct holofs *fs, uint32_t id, const struct copen *o, u
     h->table_blocks = chead_table_blocks_for(chead_positions(h));
     bool confirmed = false;
     for (unsigned copy = 0; copy < 2 && !confirmed; copy++)
-        confirmed = read_block(fs, id, o, chead_table_block(h, copy, 0), block) == 0 && ctable_intact(fs->sb.uuid, id, 0, block);
+        confirmed = copen_read_block(fs, id, o, chead_table_block(h, copy, 0), block) == 0 && ctable_intact(fs->sb.uuid, id, 0, block);
     if (confirmed)
         find_directory(fs, id, o, block, h);
     return confirmed;
@@ -208,6 +200,7 @@ int copen_file(struct holofs *fs, uint32_t id, bool direct, struct copen **out, 
     if (!o)
         return -ENOMEM;
     container_name(id, name);
+    o->direct = direct;
     int e = fs->backing->ops->open(fs->backing, name, BACKING_READ | (direct ? BACKING_DIRECT : 0), &o->f);
     if (!e)
         e = read_headers(fs, id, o, bad_headers);

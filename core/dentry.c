@@ -115,7 +115,7 @@ int dentry_find(struct holofs *fs, uint64_t parent, const char *name, size_t len
     struct meta_dent m = { 0 };
     mutex_lock(&fs->reader_lock);
     int e = meta_read_dent(fs->reader, parent, name, len, &m);
-    reader_unlock(fs, e);
+    e = reader_unlock(fs, e);
     if (e && e != -ENOENT)
         return e;
     dentry_shrink(fs, 4);
@@ -186,6 +186,6 @@ int dir_is_empty(struct holofs *fs, struct inode *dir)
     }
     mutex_lock(&fs->reader_lock);
     int r = meta_read_dir(fs->reader, dir->ino, 0, indexed_entry, &x);
-    reader_unlock(fs, r);
+    r = reader_unlock(fs, r);
     return r < 0 ? r : !r;
 }

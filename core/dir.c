@@ -161,7 +161,7 @@ static int fill(struct holofs_dir *d, uint64_t after)
     gather_kept(&f, dir);
     mutex_lock(&fs->reader_lock);
     e = meta_read_dir(fs->reader, d->ino, after < FIRST_COOKIE ? 0 : after, indexed_row, &f);
-    reader_unlock(fs, e);
+    e = reader_unlock(fs, e);
     if (e == 0 || e == YOUNGER)
         e = add_dirty(&f, dir);
     d->last = e == 0 && !f.more_kept;

@@ -14,6 +14,7 @@
 #include "core/apply.h"
 #include "core/head.h"
 #include "core/log.h"
+#include "core/lost.h"
 
 enum { QUEUE_MIN_BYTES = 8 << 20, BATCH_BYTES = 8 << 20 };
 
@@ -182,7 +183,8 @@ static int apply(struct holofs *fs, struct applier *a, const struct txg_done *ba
 /* An index that says that it is damaged may lie on a disk that is not there just now: it is tried again, and the next mount verifies it. */
 static void tell(struct holofs *fs, int e)
 {
-    if ((e == -HOLO_ESUM || e == -HOLO_ECORRUPT) && !atomic_exchange(&fs->index_damaged, true))
+    bool bad = e == -HOLO_ESUM || e == -HOLO_ECORRUPT;
+    if (bad && disk_answers(fs) && !atomic_exchange(&fs->index_damaged, true))
         event_add(fs, "index_damaged", "s:s", "error", holo_strerror(e));
     if (!e)
         trouble_end(fs, TROUBLE_INDEX);

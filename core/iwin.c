@@ -121,7 +121,7 @@ static int read_window(struct holofs *fs, uint64_t ino, uint32_t win, struct win
         blob = malloc(cap);
         e = blob ? meta_read_window(fs->reader, ino, win, blob, cap, &len) : -ENOMEM;
     }
-    reader_unlock(fs, e);
+    e = reader_unlock(fs, e);
     if (!e)
         e = window_decode(out, win, blob, len);
     else if (e == -ENOENT)
@@ -187,7 +187,7 @@ static int next_in_index(struct holofs *fs, const struct inode *i, uint32_t firs
         return 0;
     mutex_lock(&fs->reader_lock);
     int e = meta_read_next_window(fs->reader, i->ino, first, win);
-    reader_unlock(fs, e);
+    e = reader_unlock(fs, e);
     return e == -ENOENT ? 0 : e ? e : 1;
 }
 

@@ -185,7 +185,7 @@ int holofs_readlink(struct holofs *fs, uint64_t ino, char *buf, size_t cap)
     } else {
         mutex_lock(&fs->reader_lock);
         e = meta_read_symlink(fs->reader, ino, buf, cap - 1, &len);
-        reader_unlock(fs, e);
+        e = reader_unlock(fs, e);
     }
     mutex_unlock(&i->lock);
     if (!e) {

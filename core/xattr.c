@@ -71,7 +71,7 @@ int inode_load_xattrs(struct holofs *fs, struct inode *i)
     if (i->img.flags & INODE_HAS_XATTR) {
         mutex_lock(&fs->reader_lock);
         e = meta_read_xattrs(fs->reader, i->ino, load_one, &l);
-        reader_unlock(fs, e);
+        e = reader_unlock(fs, e);
     }
     if (e) {
         while (i->xattrs) {

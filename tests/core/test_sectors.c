@@ -267,7 +267,8 @@ static void expect_clean(struct scene *s)
 
 static long heap_bytes(void)
 {
-    return (long)mallinfo2().uordblks;
+    struct mallinfo2 m = mallinfo2();
+    return (long)(m.uordblks + m.hblkhd);
 }
 
 /* Read, scrub, mount again, check: returns what the heap holds when everything is repaired. */
