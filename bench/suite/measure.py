@@ -17,7 +17,7 @@ class Metric:
 
     name: str
     unit: str
-    per: str = ""  # "GiB", "1000 ops" or nothing
+    per: str = ""  # "GiB", "1000 ops", "mount" or nothing
     larger: bool = True
     base: str = ""
 

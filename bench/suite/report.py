@@ -9,7 +9,7 @@ HOLOFS = Holofs.name
 ASPECTS = (
     ("p50_us", "Median latency, µs"),
     ("p99_us", "99th percentile of latency, µs"),
-    ("cpu_per", "CPU seconds of the daemon, for each GiB or 1000 operations"),
+    ("cpu_per", "CPU seconds of the daemon, for each GiB, 1000 operations or mount"),
     ("rss_mib", "Largest memory of the daemon, MiB"),
     ("written_ratio", "Bytes written to the store for each byte of the user"),
 )
@@ -67,7 +67,8 @@ def ratios(rows):
     pairs = [p for p in pairs if any(ratio(row, *p) for row in rows)]
     if not pairs:
         return ""
-    body = [[row["name"], *("–" if ratio(row, *p) is None else f"{ratio(row, *p):.2f}" for p in pairs)] for row in rows]
+    body = [[row["name"], *("–" if ratio(row, *p) is None else f"{ratio(row, *p):.2f}" for p in pairs)] for row in rows
+            if any(ratio(row, *p) for p in pairs)]
     return grid(["better by", *(f"{a} / {b}" for a, b in pairs)], body)
 
 

@@ -37,6 +37,7 @@ class Report(unittest.TestCase):
     def test_what_one_filesystem_lacks_is_a_dash(self):
         text = report.table(result(row("a", holofs=[1], passthrough_ll=[1]), row("b", holofs=[1])))
         self.assertIn("| b | MiB/s | 1.00 (1.00–1.00) | – |", text)
+        self.assertNotIn("| b | – |", text)
 
     def test_a_metric_is_compared_with_its_base(self):
         text = report.table(result(row("none", holofs=[100]), row("many", base="none", holofs=[98])))
