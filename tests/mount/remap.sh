@@ -21,6 +21,13 @@ sums() {
     (cd "$MNT" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 b2sum)
 }
 
+give_up() { # what is away
+    local n
+    for n in $(jq '.spares[] | select(.state == "away") | .spare' "$MNT/.holo/remap"); do
+        remap spare remove "$n" "$MNT" || return 1
+    done
+}
+
 state_of() { # state_of NUMBER
     jq -r ".spares[] | select(.spare == $1) | .state" "$MNT/.holo/remap"
 }
@@ -108,10 +115,8 @@ t_eq "once" "$n" "$(of 'spares | length')"
 holo_umount
 rm -rf "$WORK/third" "$other"
 holo_mount
-remap spare add --size 1M "$MNT" >/dev/null
-for n in $(jq '.spares[] | select(.state == "away") | .spare' "$MNT/.holo/remap"); do
-    t "one that is gone for good is given up" remap spare remove "$n" "$MNT"
-done
+t "one more in the store" remap spare add --size 1M "$MNT"
+t "what is gone for good is given up" give_up
 t_eq "healthy" healthy "$(health)"
 holo_remount
 t_eq "the same files at last" "$all" "$(sums)"
