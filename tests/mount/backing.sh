@@ -74,7 +74,7 @@ on_store() {
     sed -i '/^fill[01] /d' "$WORK/acked"
     t "$kind: half of it can be deleted" eval "rm '$MNT'/fill[0-9]*[02468] '$MNT/fill1' && sync '$MNT'"
     sed -i -E '/^fill[0-9]*[02468] /d' "$WORK/acked"
-    t "$kind: and written again" within 20 put again 8000
+    t "$kind: and written again" within 60 put again 8000
     echo "again 8000" >>"$WORK/acked"
     holo_remount
     t "$kind: all is there after a remount" same "$WORK/acked"
@@ -104,7 +104,7 @@ quota() {
     t "quota: files can be deleted" eval "rm '$MNT'/f?[02468]"
     sed -i -E '/^f.[02468] /d' "$WORK/acked"
     btrfs qgroup limit none "$DISK/part"
-    t "quota: without it all goes on" within 20 put again 8000
+    t "quota: without it all goes on" within 60 put again 8000
     echo "again 8000" >>"$WORK/acked"
     t "quota: and is whole" same "$WORK/acked"
     holo_remount

@@ -36,7 +36,8 @@ grep -q 'No space' "$WORK/put.err" && t_ok "with ENOSPC" || t_fail "with ENOSPC"
 rm -f "$MNT/full"
 holo_drop_caches
 t "everything acknowledged can be read on a full disk" same "$WORK/acked"
-t_eq "statfs promises nothing on a full disk" 0 "$(df --output=avail -B1M "$MNT" | tail -n 1 | tr -d ' ')"
+promised() { df --output=avail -B1M "$MNT" | tail -n 1 | tr -d ' '; } # what the reserve has left over may be a piece of a container
+t "statfs promises next to nothing on a full disk" test "$(promised)" -le 2
 
 # Not sync -f: it tells of the write-back that was refused above.
 deletes() { head -n 30 "$WORK/acked" | cut -d' ' -f1 | (cd "$MNT" && xargs rm) && sync "$MNT"; }
@@ -44,9 +45,9 @@ t "files can be deleted on a full disk" deletes
 sed -i 1,30d "$WORK/acked"
 t "the rest is whole" same "$WORK/acked"
 room_below() { [ "$(df --output=avail -B1M "$DISK" | tail -n 1)" -ge 4 ]; }
-t "and give their room back to the disk" within 30 room_below
+t "and give their room back to the disk" within 120 room_below
 rm -f "$DISK/hog" "$DISK/hog2"
-t "when others make room, files can be written again" within 20 put again 8000
+t "when others make room, files can be written again" within 60 put again 8000
 echo "again 8000" >>"$WORK/acked"
 
 # ---- filled up by its users: the write-back that room ends in is an error of its file, never a part that is missing ----
@@ -64,7 +65,7 @@ holo_drop_caches
 t "each that was synced is whole" same "$WORK/acked"
 rm -f "$MNT"/own* "$DISK/hog"
 mv "$WORK/before" "$WORK/acked"
-t "and their room returns" within 20 put again2 8000
+t "and their room returns" within 60 put again2 8000
 echo "again2 8000" >>"$WORK/acked"
 t_not "the store has not failed" grep -q failed <(health)
 holo_remount
@@ -91,7 +92,7 @@ trouble_below() { # trouble_below NAME command…: the command breaks the disk
         holo_drop_caches
         t "$name: every file can still be read" same "$WORK/acked"
     fi
-    t "$name: events tell" within 5 told write_trouble
+    t "$name: events tell" within 30 told write_trouble
     t_eq "$name: health tells" degraded "$(health)"
     t_eq "$name: and holo status, by its exit code" 1 "$("$BIN/holo" status "$MNT" >"$WORK/status"; echo $?)"
     t "$name: why, and what to do" grep -A 1 'cannot be written now' "$WORK/status"
