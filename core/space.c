@@ -128,6 +128,7 @@ int holofs_statfs(struct holofs *fs, struct holofs_space *out)
         return e;
     bool refused = disk_is_full(fs->trouble[TROUBLE_SEAL]) || disk_is_full(fs->trouble[TROUBLE_COMMIT]); /* by a quota, which nobody tells us */
     uint64_t total = fs->sb.size_limit_bytes ? less(fs->sb.size_limit_bytes, fixed_bytes(fs) + PROMISED * full) : s.total_bytes;
+    total = total < s.total_bytes ? total : s.total_bytes; /* the limit may be beyond what the disk has */
     uint64_t slack = fs->sb.size_limit_bytes ? total / SLACK : 0;
     out->total_bytes = payload_of(fs, total - slack);
     out->free_bytes = less(payload_of(fs, less(fs->read_only ? room : room + reclaimable(fs), slack)), open);

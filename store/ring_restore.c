@@ -18,11 +18,15 @@ static int transfer(struct ring *r, int c, void *buf, uint64_t lsn)
     return f ? f->ops->pread(f, buf, BLOCK_SIZE, lsn % r->blocks * BLOCK_SIZE) : -EIO;
 }
 
-/* The first block of the entry at lsn, which follows *chain unless it is the first one. */
+/*
+ * The first block of the entry at lsn, which follows *chain unless it is the first one. The copy that failed is asked last: it may have an
+ * attempt at the same txg that the other one took later, with another tail.
+ */
 static int head_at(struct ring *r, unsigned copies, uint64_t lsn, bool first, struct ring_entry *e, uint64_t *chain)
 {
-    for (int c = 0; c < RING_COPIES; c++) {
+    for (int k = 0; k < RING_COPIES; k++) {
         uint64_t own;
+        int c = k ^ (int)(r->failed & 1u);
         if (!(copies & 1u << c) || transfer(r, c, r->staging, lsn) || !ring_entry_decode(r, r->staging, lsn, e, &own))
             continue;
         if (!first && e->previous != *chain)

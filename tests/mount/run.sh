@@ -4,7 +4,7 @@
 # Usage: run.sh [-v] [NAME…]
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
-all='posix crash trees damage flips fsck export scrub remap tools protect fsops fio options dead storm stats clean memory disk sectors backing limits gpu bench'
+all='posix crash trees damage flips fsck export scrub remap tools protect fsops fio options dead storm stats clean memory disk sectors edges backing limits gpu bench'
 [ "${1:-}" != -v ] || { export VERBOSE=1; shift; }
 limit_s=${LIMIT_S:-600}
 log=$(mktemp "${TMPDIR:-/tmp}/holo-run.XXXXXX")
