@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# backing.sh: the same store on each filesystem there is: written, filled up, deleted from, mounted again, checked; and on btrfs a quota.
+# backing.sh: the same store on each filesystem there is: written, filled up, deleted from, mounted again, checked, damaged and
+# healed; and on btrfs a quota.
 # BACKING_FS ('ext4 xfs btrfs tmpfs') chooses among them; one that is not there is left out, and said.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/disk_lib.sh"
@@ -79,8 +80,31 @@ on_store() {
     holo_remount
     t "$kind: all is there after a remount" same "$WORK/acked"
     t_eq "$kind: healthy" healthy "$(health)"
+    t "$kind: everything gets its parity" "$BIN/holo" seal "$MNT"
     holo_umount
     t "$kind: holofsck finds nothing wrong" "$BIN/holofsck" "$STORE"
+    damage
+}
+
+# Data, a table, a header and parity of each container are overwritten: read right, healed, scrubbed, and the check finds nothing left.
+damage() {
+    local c bad
+    for c in "$STORE"/containers/*/*.hc; do
+        for at in 0 1 20 21 $(($(stat -c %s "$c") / 4096 - 9)); do
+            dd if=/dev/urandom of="$c" bs=4K seek="$at" count=1 conv=notrunc status=none
+        done
+    done
+    holo_mount
+    t "$kind: damaged everywhere: every byte is right" same "$WORK/acked"
+    t "$kind: a scrub heals the rest" "$BIN/holo" scrub start --wait "$MNT"
+    bad=$(jq .since_mount.repaired_blocks "$MNT/.holo/stats")
+    t "$kind: $bad blocks were repaired" test "$bad" -ge 5
+    t_eq "$kind: nothing is lost" 0 "$(jq .lost_blocks "$MNT/.holo/stats")"
+    t "$kind: a second scrub finds nothing" "$BIN/holo" scrub start --wait "$MNT"
+    t_eq "$kind: not one block" "$bad" "$(jq .since_mount.repaired_blocks "$MNT/.holo/stats")"
+    t_eq "$kind: healthy again" healthy "$(health)"
+    holo_umount
+    t "$kind: holofsck agrees" "$BIN/holofsck" "$STORE"
 }
 
 # A limit that df does not show: what finds no room is refused when it is due, and all of it goes on once there is room.
