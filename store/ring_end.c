@@ -117,7 +117,7 @@ static void keep_in_mind(struct ring *r, const struct ring_txg *newest, uint64_t
     mark(r, first_copy(newest), newest, end);
 }
 
-void ring_end_judge(struct ring *r, const struct ring_traces *l, const struct ring_txg *newest, const uint8_t *last,
+void ring_end_judge(struct ring *r, const struct ring_traces *l, const struct ring_txg *newest, uint64_t tail, const uint8_t *last,
                     struct ring_scan_result *out)
 {
     uint64_t end = newest->lsn + newest->blocks;
@@ -128,7 +128,7 @@ void ring_end_judge(struct ring *r, const struct ring_traces *l, const struct ri
             out->missing_to = txg;
         out->torn |= t->right && t->lsn >= end && t->epoch >= newest->epoch;
     }
-    if (!last)
+    if (!last || end - tail >= r->blocks) /* full: the next place is the oldest one that is needed, and nothing can have been begun */
         return;
     bool marked = is_marked(r, newest, end);
     out->end_unknown = marked || is_unknown(r, newest, last);

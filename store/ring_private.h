@@ -89,10 +89,11 @@ bool ring_entry_peek(const uint8_t *block, struct ring_trace *out);
 int ring_block_read(struct ring *r, int copy, uint64_t lsn, uint8_t *out);
 
 /*
- * Was more begun (torn) or committed (missing_to, end_unknown) than up to `newest`, whose last block should be `last`? NULL: nothing was
- * committed. Leaves a mark at the end of the log that keeps end_unknown true. Before anything is healed; staging and mirror_buf are scratch.
+ * Was more begun (torn) or committed (missing_to, end_unknown) than up to `newest`, which needs everything from `tail` on, and whose last block
+ * should be `last`? NULL: nothing was committed. Leaves a mark at the end of the log that keeps end_unknown true. Before anything is healed;
+ * staging and mirror_buf are scratch.
  */
-void ring_end_judge(struct ring *r, const struct ring_traces *l, const struct ring_txg *newest, const uint8_t *last,
+void ring_end_judge(struct ring *r, const struct ring_traces *l, const struct ring_txg *newest, uint64_t tail, const uint8_t *last,
                     struct ring_scan_result *out);
 
 /* Write zeros behind the end of copies that were found too short. One that cannot be filled has failed. */

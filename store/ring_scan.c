@@ -577,11 +577,12 @@ static const struct link *newest_right(struct ring *r, const struct txg_list *t)
 }
 
 /* Look at what lies behind the newest txg, and only then heal: what is wrong tells whether something is missing. */
-static int settle_end(struct ring *r, const struct ring_txg *newest, const struct ring_traces *traces, bool known, struct ring_scan_result *out)
+static int settle_end(struct ring *r, const struct link *k, const struct ring_traces *traces, bool known, struct ring_scan_result *out)
 {
     uint8_t last[BLOCK_SIZE];
+    const struct ring_txg *newest = &k->t;
     memcpy(last, r->staging + (newest->blocks - 1) % RING_ENTRY_BLOCKS * BLOCK_SIZE, BLOCK_SIZE);
-    ring_end_judge(r, traces, newest, known ? NULL : last, out);
+    ring_end_judge(r, traces, newest, k->tail, known ? NULL : last, out);
     ring_fill_up(r);
     return read_txg(r, newest, READ_BOTH | READ_HEAL, NULL, NULL, &out->repairable_blocks);
 }
@@ -607,7 +608,7 @@ int ring_scan(struct ring *r, uint64_t last_txg, struct ring_scan_result *out)
         ring_fill_up(r);
         goto out;
     }
-    e = settle_end(r, &newest->t, &traces, last_txg && newest->t.txg == last_txg, out);
+    e = settle_end(r, newest, &traces, last_txg && newest->t.txg == last_txg, out);
     if (!e)
         e = follow_back(r, &t, newest, newest->tail, l.n, out);
     if (!e) {

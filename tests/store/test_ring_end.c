@@ -187,6 +187,33 @@ static void when_the_mirror_went_on_alone_its_end_counts(void **state)
     }
 }
 
+/* Where there was no room for another txg none was begun, and the next place is the oldest one that is needed. */
+static void a_full_ring_has_no_place_for_a_mark(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct rig *g = rig_new(64, SEED);
+        struct ring_scan_result s;
+        while (ring_free_blocks(g->r) > 0)
+            assert_int_equal(rig_append(g, 1001), 0);
+        assert_true(ring_mirror(g->r) > 0);
+        uint64_t last = g->sent[g->last].t.lsn;
+        for (uint64_t lsn = how ? g->tail : last; lsn <= last; lsn++)
+            rig_damage(g, how == 2, lsn);
+        for (int look = 0; look < 2; look++) {
+            rig_restart(g, &s);
+            assert_true(s.n == 64 && s.missing_to == 0 && !s.end_unknown && s.lost_txgs == 0);
+            free(s.txgs);
+        }
+        for (uint64_t lsn = g->tail; lsn <= last; lsn++)
+            rig_damage(g, 0, lsn); /* journal.1 has them all */
+        rig_restart(g, &s);
+        assert_true(s.n == 64 && s.lost_txgs == 0);
+        free(s.txgs);
+        rig_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +224,7 @@ int main(void)
         cmocka_unit_test(damage_across_the_end_is_seen),
         cmocka_unit_test(damage_that_costs_nothing_is_not_told_as_loss),
         cmocka_unit_test(when_the_mirror_went_on_alone_its_end_counts),
+        cmocka_unit_test(a_full_ring_has_no_place_for_a_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
