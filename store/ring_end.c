@@ -8,8 +8,8 @@
  *   the first block of an entry, right or flipped, of the txg after the next: the next one was durable before that was begun
  *   one in journal.1 that was not begun there: the mirror gets only what is durable
  *   the next place cannot be read, or the copy that txgs are written to first was not whole
- *   the newest txg's last block is wrong where it was written first, and the next place holds other bytes than in the other copy, or both
- *   are zeros
+ *   the newest txg's last block is gone where it was written first, and the next place holds other bytes than in the other copy, or both
+ *   are zeros; or it is flipped, and a header follows it
  *
  * The last commit alone, damaged before the mirror has followed, looks like one that a crash tore. Healing does not hide what was seen: a mark
  * at the end of the log tells it to the next scan, until something is appended, that is, until the loss was accepted.
@@ -83,8 +83,20 @@ static bool is_marked(struct ring *r, const struct ring_txg *newest, uint64_t en
     return false;
 }
 
-/* Is damage next to the end, in the copy that txgs are written to first? */
-static bool is_unknown(struct ring *r, const struct ring_txg *newest, const uint8_t *last)
+static bool has_header(const struct ring_traces *l, int copy, uint64_t lsn)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (l->v[i].copy == copy && l->v[i].lsn == lsn)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Is damage next to the end, in the copy that txgs are written to first? Flips leave a header that can be seen; what is gone altogether may
+ * go on behind the end, unless the next place is as in the other copy.
+ */
+static bool is_unknown(struct ring *r, const struct ring_traces *l, const struct ring_txg *newest, const uint8_t *last)
 {
     int first = first_copy(newest);
     uint64_t end = newest->lsn + newest->blocks;
@@ -94,6 +106,8 @@ static bool is_unknown(struct ring *r, const struct ring_txg *newest, const uint
     bool readable = ring_block_read(r, first, end - 1, other) == 0;
     if (readable && memcmp(other, last, BLOCK_SIZE) == 0)
         return false;
+    if (readable && similar(other, last))
+        return has_header(l, first, end);
     if (readable && is_zero(other) && is_zero(next)) /* a run of zeros, and they need not end here */
         return true;
     return ring_block_read(r, !first, end, other) || !similar(next, other);
@@ -131,7 +145,7 @@ void ring_end_judge(struct ring *r, const struct ring_traces *l, const struct ri
     if (!last || end - tail >= r->blocks) /* full: the next place is the oldest one that is needed, and nothing can have been begun */
         return;
     bool marked = is_marked(r, newest, end);
-    out->end_unknown = marked || is_unknown(r, newest, last);
+    out->end_unknown = marked || is_unknown(r, l, newest, last);
     if (out->end_unknown && !marked)
         keep_in_mind(r, newest, end);
 }

@@ -9,16 +9,22 @@ static const uint64_t SEED = 0xe4d5;
 
 enum { MIRRORED = 20, ALONE = 6 };
 
-/* A log of which the mirror has all but the last ALONE txgs. Lapped: it went round the ring before. */
-static struct rig *rig_with_end(uint64_t seed, bool lapped)
+/*
+ * A log of which the mirror has all but the last ALONE txgs. Lapped: it went round the ring before; with the mirror following, or not, so that
+ * old bytes differ.
+ */
+enum laps { FIRST_LAP, LAPPED, LAPPED_ALONE };
+
+static struct rig *rig_with_end(uint64_t seed, enum laps laps)
 {
     struct rig *g = rig_new(256, seed);
-    for (int i = 0; i < (lapped ? 8 : 1) * MIRRORED; i++) {
+    for (int i = 0; i < (laps ? 8 : 1) * MIRRORED; i++) {
         assert_int_equal(rig_append(g, 1000 + kit_random(&seed) % 30000), 0);
-        assert_true(ring_mirror(g->r) > 0);
         if (g->last > 10)
             rig_tail(g, g->sent[g->last - 10].t.lsn);
+        assert_true(laps == LAPPED_ALONE || ring_mirror(g->r) > 0);
     }
+    assert_true(ring_mirror(g->r) >= 0);
     for (int i = 0; i < ALONE; i++)
         assert_int_equal(rig_append(g, 1000 + kit_random(&seed) % 30000), 0);
     return g;
@@ -66,7 +72,7 @@ static void txgs_that_are_gone_are_missed_when_a_later_one_was_begun(void **stat
 {
     (void)state;
     for (int how = 0; how < 4; how++) {
-        struct rig *g = rig_with_end(SEED + (uint64_t)how, how % 2);
+        struct rig *g = rig_with_end(SEED + (uint64_t)how, how % 2 ? LAPPED_ALONE : FIRST_LAP);
         uint64_t last = g->last, gone = last - 3;
         for (uint64_t n = gone; n <= last; n++) {
             if (how < 2 && n < last)
@@ -82,7 +88,7 @@ static void txgs_that_are_gone_are_missed_when_a_later_one_was_begun(void **stat
 static void a_txg_that_the_mirror_had_was_durable(void **state)
 {
     (void)state;
-    struct rig *g = rig_with_end(SEED, true);
+    struct rig *g = rig_with_end(SEED, LAPPED);
     assert_int_equal(rig_append(g, 50000), 0);
     assert_true(ring_mirror(g->r) > 0);
     uint64_t last = g->last;
@@ -96,7 +102,7 @@ static void without_journal_0_nobody_knows_what_came_last(void **state)
 {
     (void)state;
     for (int how = 0; how < 4; how++) {
-        struct rig *g = rig_with_end(SEED, how == 1);
+        struct rig *g = rig_with_end(SEED, how == 1 ? LAPPED : FIRST_LAP);
         uint64_t newest = g->last - (how == 3 ? 2 : ALONE), end = g->sent[newest].t.lsn + g->sent[newest].t.blocks;
         struct bfile *f = rig_file(g, 0);
         if (how)
@@ -112,7 +118,7 @@ static void without_journal_0_nobody_knows_what_came_last(void **state)
 static void a_place_that_cannot_be_read_may_have_been_a_commit(void **state)
 {
     (void)state;
-    struct rig *g = rig_with_end(SEED, true);
+    struct rig *g = rig_with_end(SEED, LAPPED);
     struct ring_scan_result s;
     uint64_t at = ring_end(g->r) % g->blocks * BLOCK_SIZE;
     rig_close(g);
@@ -134,7 +140,7 @@ static void damage_across_the_end_is_seen(void **state)
 {
     (void)state;
     for (int how = 0; how < 4; how++) {
-        struct rig *g = rig_with_end(SEED, how % 2);
+        struct rig *g = rig_with_end(SEED, how % 2 ? LAPPED_ALONE : FIRST_LAP);
         uint64_t newest = g->last - ALONE, end = g->sent[newest].t.lsn + g->sent[newest].t.blocks;
         uint8_t *zeros = calloc(g->blocks, BLOCK_SIZE);
         for (uint64_t lsn = end - 1; lsn < ring_end(g->r); lsn++) {
@@ -149,20 +155,40 @@ static void damage_across_the_end_is_seen(void **state)
     }
 }
 
+/* The last commit alone, if what is around it is flipped as well. */
+static void flips_all_over_hide_no_last_commit(void **state)
+{
+    (void)state;
+    for (enum laps laps = FIRST_LAP; laps <= LAPPED_ALONE; laps++) {
+        struct rig *g = rig_with_end(SEED, laps);
+        assert_true(ring_mirror(g->r) > 0);
+        assert_int_equal(rig_append(g, 20000), 0);
+        for (uint64_t lsn = 0; lsn < g->blocks; lsn++)
+            flip(g, 0, lsn);
+        give_up(g, g->last);
+        expect_end(g, g->last - 1, 0, true);
+    }
+}
+
 /* All that was committed is there: in the mirror, and healed. */
 static void damage_that_costs_nothing_is_not_told_as_loss(void **state)
 {
     (void)state;
-    for (int how = 0; how < 6; how++) {
-        struct rig *g = rig_with_end(SEED, how % 2);
-        assert_true(ring_mirror(g->r) > 0);
-        uint64_t end = ring_end(g->r);
-        for (uint64_t lsn = how / 2 == 0 ? end - 1 : g->tail; lsn < end; lsn++)
-            rig_damage(g, 0, lsn);
-        for (uint64_t lsn = 0; how / 2 == 2 && lsn < g->blocks; lsn++) {
-            if (lsn != (end - 1) % g->blocks)
-                flip(g, 0, lsn);
+    for (enum laps laps = FIRST_LAP; laps <= LAPPED; laps++) {
+        for (int all = 0; all < 2; all++) {
+            struct rig *g = rig_with_end(SEED, laps);
+            assert_true(ring_mirror(g->r) > 0);
+            uint64_t end = ring_end(g->r);
+            for (uint64_t lsn = all ? g->tail : end - 1; lsn < end; lsn++)
+                rig_damage(g, 0, lsn);
+            expect_end(g, g->last, 0, false);
         }
+    }
+    for (enum laps laps = FIRST_LAP; laps <= LAPPED_ALONE; laps++) {
+        struct rig *g = rig_with_end(SEED, laps);
+        assert_true(ring_mirror(g->r) > 0);
+        for (uint64_t lsn = 0; lsn < g->blocks; lsn++)
+            flip(g, 0, lsn);
         expect_end(g, g->last, 0, false);
     }
 }
@@ -172,7 +198,7 @@ static void when_the_mirror_went_on_alone_its_end_counts(void **state)
 {
     (void)state;
     for (unsigned lost = 0; lost <= 2; lost++) {
-        struct rig *g = rig_with_end(SEED, true);
+        struct rig *g = rig_with_end(SEED, LAPPED);
         backing_fault_add(g->fault, &(struct fault_rule){ FAULT_WRITE, FAULT_ERROR, EIO, "journal.0", 0, 0, 0, 0 });
         for (int i = 0; i < 4; i++)
             assert_int_equal(rig_append(g, 9001), 0);
@@ -222,6 +248,7 @@ int main(void)
         cmocka_unit_test(without_journal_0_nobody_knows_what_came_last),
         cmocka_unit_test(a_place_that_cannot_be_read_may_have_been_a_commit),
         cmocka_unit_test(damage_across_the_end_is_seen),
+        cmocka_unit_test(flips_all_over_hide_no_last_commit),
         cmocka_unit_test(damage_that_costs_nothing_is_not_told_as_loss),
         cmocka_unit_test(when_the_mirror_went_on_alone_its_end_counts),
         cmocka_unit_test(a_full_ring_has_no_place_for_a_mark),
