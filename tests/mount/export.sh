@@ -68,7 +68,7 @@ rm -rf "$WORK/out"
 holo_mount
 refused "a store that is mounted" 'in use' "$BIN/holofsck" --export "$WORK/out" "$STORE"
 cp "$MNT/a/text" "$MNT/after"
-sync -f "$MNT"
+sync "$MNT/after" "$MNT" # not -f: the kernel does not pass that on to FUSE, and what it writes is committed seconds later
 cp "$MNT/a/text" "$MNT/later"
 look_of "$MNT" >"$WORK/original"
 holo_kill
@@ -79,6 +79,7 @@ t "a crashed store without an index: what was synced" diff <(but_last "$WORK/ori
 rm -rf "$WORK/out"
 
 holo_mount
+names=$(look_of "$MNT" | wc -l)
 holo_umount
 find "$STORE/containers" -type f -size +3M | while read -r file; do # half of each: more than parity carries
     dd if=/dev/zero of="$file" bs=1M seek=1 count=2 conv=notrunc status=none
@@ -86,7 +87,7 @@ done
 exported "lost bytes" 4 --json
 t "lost bytes: path and range" jq -se '[.[] | select(.event == "unreadable" and .length > 0 and (.path | startswith("/")))] | length > 0' "$WORK/export.out"
 t "lost bytes: a summary" jq -se '.[-1] | .event == "summary" and .lost_bytes > 0 and .lost_files > 0 and .exit == 4' "$WORK/export.out"
-t "lost bytes: all names are there" test "$(find "$WORK/out" | wc -l)" -eq "$(wc -l <"$WORK/original")"
+t "lost bytes: all names are there" test "$(find "$WORK/out" | wc -l)" -eq "$names"
 t "lost bytes: what was read is right, the rest zero" python3 - "$WORK/out/a/text" <<'EOF'
 import sys
 want = "".join(f"{i}\n" for i in range(1, 400001)).encode()
