@@ -562,6 +562,23 @@ int remap_spare_add(struct remap_table *t, const char *directory, uint32_t block
     return rc;
 }
 
+/* The table as it is now, and room for one block; both the caller's to free, also after an error, when there are no entries. */
+static int entries_and_block(struct remap_table *t, struct remap_entry **e, size_t *n, void **block)
+{
+    *e = NULL;
+    *n = 0;
+    if (posix_memalign(block, BLOCK, BLOCK) != 0) {
+        *block = NULL;
+        return -ENOMEM;
+    }
+    int rc = remap_map_entries(t->map, e, n);
+    if (rc) {
+        *e = NULL;
+        *n = 0;
+    }
+    return rc;
+}
+
 /* Put one block elsewhere if its bytes are there. 1: they are not. Somebody may have moved or dropped it meanwhile. */
 static int move_locked(struct remap_table *t, uint32_t index, const struct remap_entry *e, uint8_t *block)
 {
@@ -579,11 +596,7 @@ static int moves(struct remap_table *t, uint32_t index, uint32_t number, uint64_
     struct remap_entry *e;
     size_t n;
     void *block;
-    if (posix_memalign(&block, BLOCK, BLOCK) != 0)
-        return -ENOMEM;
-    int rc = remap_map_entries(t->map, &e, &n);
-    if (rc)
-        n = 0, e = NULL;
+    int rc = entries_and_block(t, &e, &n, &block);
     for (size_t i = 0; i < n && rc >= 0; i++) {
         if (e[i].kind != REMAP_ADD || e[i].spare != number)
             continue;
@@ -707,11 +720,7 @@ int remap_test(struct remap_table *t, int (*cb)(void *arg, uint32_t container, u
     size_t n;
     void *block;
     *tested = 0;
-    if (posix_memalign(&block, BLOCK, BLOCK) != 0)
-        return -ENOMEM;
-    int rc = remap_map_entries(t->map, &e, &n);
-    if (rc)
-        n = 0, e = NULL;
+    int rc = entries_and_block(t, &e, &n, &block);
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (e[i].kind != REMAP_ADD)
             continue;

@@ -175,6 +175,13 @@ static inline void rig_stop(struct rig *r)
     rig_remove_tree(r->dir);
 }
 
+/* A number from the environment: seeds, rounds. */
+static inline uint64_t rig_number(const char *name, uint64_t otherwise)
+{
+    const char *s = getenv(name);
+    return s && *s ? strtoull(s, NULL, 0) : otherwise;
+}
+
 /* ---- files ---- */
 
 static inline uint64_t rig_make(struct rig *r, uint64_t parent, const char *name, uint32_t mode)

@@ -375,16 +375,10 @@ static void one_run(struct run *u)
     rig_remove_tree(u->r.dir);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *s = getenv(name);
-    return s && *s ? strtoull(s, NULL, 0) : otherwise;
-}
-
 static void parts_of_another_time_or_place_are_never_mixed_in(void **state)
 {
     (void)state;
-    uint64_t first = number("HISTORY_SEED", 2), end = first + number("HISTORY_SEEDS", 1);
+    uint64_t first = rig_number("HISTORY_SEED", 2), end = first + rig_number("HISTORY_SEEDS", 1);
     const char *only = getenv("HISTORY_SCENES");
     for (uint64_t seed = first; seed < end; seed++) {
         for (size_t i = 0; i < SCENES; i++) {

@@ -261,12 +261,6 @@ static void goes_on(struct ruin *u)
     rig_expect_file(&u->r, "new", u->seed, 50000);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *s = getenv(name);
-    return s ? strtoull(s, NULL, 0) : otherwise;
-}
-
 static uint8_t *slurp_if_there(struct ruin *u, size_t *len)
 {
     char name[PATH_MAX];
@@ -277,7 +271,7 @@ static uint8_t *slurp_if_there(struct ruin *u, size_t *len)
 
 static void rounds(uint64_t salt, void (*hit)(struct ruin *u), bool all_comes_back)
 {
-    uint64_t seed = number("SEED", 31) + salt, n = number("RUIN_ROUNDS", 4);
+    uint64_t seed = rig_number("SEED", 31) + salt, n = rig_number("RUIN_ROUNDS", 4);
     unsigned lost = 0, names = 0, beyond = 0;
     print_message("seeds %llu … %llu\n", (unsigned long long)seed, (unsigned long long)(seed + n - 1));
     for (uint64_t i = 0; i < n; i++, seed++) {

@@ -46,12 +46,6 @@ struct totals {
     uint64_t changes, points, images, operations, rebuilt, rounds;
 };
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *s = getenv(name);
-    return s && *s ? strtoull(s, NULL, 0) : otherwise;
-}
-
 /* ---- one crash image ---- */
 
 struct place {
@@ -200,7 +194,7 @@ static void history(const struct workload *l, uint64_t seed, struct totals *t)
     struct world w;
     struct holofs_geometry g = small();
     char base[96], next[128];
-    uint64_t rounds = number("POWER_ROUNDS", ROUNDS), ops = number("POWER_OPS", OPS), points = number("POWER_POINTS", POINTS), low = 0, high = 0;
+    uint64_t rounds = rig_number("POWER_ROUNDS", ROUNDS), ops = rig_number("POWER_OPS", OPS), points = rig_number("POWER_POINTS", POINTS), low = 0, high = 0;
     rig_init(&r);
     if (!getenv("POWER_VERBOSE"))
         log_set_level((enum log_level)-1); /* a process that is cut off complains */
@@ -249,7 +243,7 @@ static void what_was_promised_survives_every_cut(void **state)
 {
     struct totals t = { 0 };
     (void)state;
-    uint64_t first = number("POWER_SEED", 1), seeds = number("POWER_SEEDS", 1);
+    uint64_t first = rig_number("POWER_SEED", 1), seeds = rig_number("POWER_SEEDS", 1);
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         for (int i = 0; i < WORKLOADS; i++) {
             if (!is_wanted(workloads[i].name))

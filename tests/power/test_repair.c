@@ -478,12 +478,6 @@ static void sweep(const struct rig *r, struct run *u, uint64_t points)
     disk_destroy(d);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *s = getenv(name);
-    return s && *s ? strtoull(s, NULL, 0) : otherwise;
-}
-
 static void start(struct rig *r)
 {
     struct holofs_geometry g = { .k = 8, .r = 2, .meta_r = 2, .nmax = 64, .ring_blocks = 512, .reserve_bytes = 8192, .spare_bytes = 65536 };
@@ -510,7 +504,7 @@ static void repair_with_cuts(struct rig *r, struct run *u, void (*recorded)(stru
     assert_true(n > first);
     u->want_code = look(r);
     read_tree(r, &u->want);
-    sweep(r, u, number("REPAIR_POINTS", 1));
+    sweep(r, u, rig_number("REPAIR_POINTS", 1));
     trace_stop();
     text_fini(&u->want);
 }
@@ -530,7 +524,7 @@ static void tell(const struct run *u)
 static void what_is_put_right_can_be_cut_anywhere(void **state)
 {
     (void)state;
-    uint64_t first = number("REPAIR_SEED", 1), end = first + number("REPAIR_SEEDS", 1);
+    uint64_t first = rig_number("REPAIR_SEED", 1), end = first + rig_number("REPAIR_SEEDS", 1);
     for (uint64_t seed = first; seed < end; seed++) {
         for (size_t i = 0; i < SCENES; i++) {
             struct rig r;
@@ -551,7 +545,7 @@ static void what_is_put_right_can_be_cut_anywhere(void **state)
 static void a_tree_that_is_mended_can_be_cut_anywhere(void **state)
 {
     (void)state;
-    uint64_t first = number("REPAIR_SEED", 1), end = first + number("REPAIR_SEEDS", 1), trees = number("REPAIR_TREES", TREES);
+    uint64_t first = rig_number("REPAIR_SEED", 1), end = first + rig_number("REPAIR_SEEDS", 1), trees = rig_number("REPAIR_TREES", TREES);
     for (uint64_t seed = first; seed < end; seed++) {
         for (uint64_t i = 0; i < trees && i < TREE_KINDS; i++) {
             struct rig r;

@@ -226,12 +226,6 @@ static void sweep(const char *place, struct run *u, uint64_t points)
     disk_destroy(d);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *s = getenv(name);
-    return s && *s ? strtoull(s, NULL, 0) : otherwise;
-}
-
 static void place_make(char place[96], struct rig *r)
 {
     struct holofs_geometry g = { .k = 8, .r = 2, .meta_r = 2, .nmax = 64, .ring_blocks = 512, .reserve_bytes = 8192, .spare_bytes = 65536 };
@@ -277,7 +271,7 @@ static void there_and_back(const struct scene *s, uint64_t seed, uint64_t points
 static void what_is_cut_can_be_taken_back(void **state)
 {
     (void)state;
-    uint64_t first = number("UNDO_SEED", 1), end = first + number("UNDO_SEEDS", 1), points = number("UNDO_POINTS", POINTS);
+    uint64_t first = rig_number("UNDO_SEED", 1), end = first + rig_number("UNDO_SEEDS", 1), points = rig_number("UNDO_POINTS", POINTS);
     const char *only = getenv("UNDO_SCENES");
     for (uint64_t seed = first; seed < end; seed++) {
         for (size_t i = 0; i < SCENES; i++) {
